@@ -1,0 +1,189 @@
+"""`dragoman history`: finished translations on the terminal. `storage.history` finds the rows."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from datetime import UTC
+from functools import reduce
+from typing import Any
+from uuid import UUID
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy import Connection
+
+from ..errors import DragomanError
+from ..settings import load_settings
+from ..storage.engine import create_database_engine, transaction
+from ..storage.history import HistoryFilter, HistoryStats, RecordedRow, get, search, stats, tail
+from ..storage.tables import STATUSES
+
+# Where there is no terminal to ask: wide enough for two short sentences side by side in a log.
+LOG_WIDTH = 160
+# Joiners change how Arabic and Indic letters are drawn; other invisible characters can only mislead.
+KEPT_INVISIBLE = "\u200c\u200d"
+
+AnyFunction = Callable[..., Any]
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
+
+
+def filters(command: AnyFunction) -> AnyFunction:
+    """Give a command the options that choose rows; they arrive as the fields of `HistoryFilter`."""
+    options = (
+        click.option("--status", type=click.Choice(STATUSES), help="Only rows with this status."),
+        click.option("-t", "--target", "target_language", metavar="LANG", help="Only this target language."),
+        click.option("-s", "--source", "source_language", metavar="LANG", help="Only this source language."),
+        click.option("--client", "client_id", metavar="ID", help="Only jobs of this client."),
+    )
+    return reduce(lambda decorated, option: option(decorated), options, command)
+
+
+@click.group()
+def history() -> None:
+    """Look at finished translations."""
+
+
+@history.command("tail")
+@click.option("-n", "limit", type=click.IntRange(1), default=20, show_default=True, help="How many rows.")
+@filters
+@as_json
+def tail_command(limit: int, as_json: bool, **chosen: Any) -> None:
+    """Show the last rows, the newest at the end."""
+    with _connection() as connection:
+        rows = tail(connection, limit, HistoryFilter(**chosen))
+    (_print_lines if as_json else _print_table)(rows)
+
+
+@history.command("search")
+@click.argument("words", nargs=-1, required=True)
+@click.option("-n", "limit", type=click.IntRange(1), default=20, show_default=True, help="How many rows, at most.")
+@filters
+@as_json
+def search_command(words: tuple[str, ...], limit: int, as_json: bool, **chosen: Any) -> None:
+    """Show the latest rows that hold all WORDS, in the source or the target, the newest first."""
+    with _connection() as connection:
+        rows = search(connection, words, HistoryFilter(**chosen), limit)
+    (_print_lines if as_json else _print_table)(rows)
+
+
+@history.command("stats")
+@as_json
+def stats_command(as_json: bool) -> None:
+    """Count and measure the whole history."""
+    with _connection() as connection:
+        figures = stats(connection)
+    if as_json:
+        click.echo(_json(asdict(figures)))
+    else:
+        _console().print(_stats_table(figures))
+
+
+@history.command("show")
+@click.argument("job_id", type=click.UUID)
+@as_json
+def show_command(job_id: UUID, as_json: bool) -> None:
+    """Show everything about one job."""
+    with _connection() as connection:
+        row = get(connection, job_id)
+    if row is None:
+        raise DragomanError(f"the history has no job {job_id}: it is not finished yet, or the id is another")
+    if as_json:
+        click.echo(_json(asdict(row)))
+    else:
+        _console().print(_pairs_table((column.name, getattr(row, column.name)) for column in fields(row)))
+
+
+@contextmanager
+def _connection() -> Iterator[Connection]:
+    engine = create_database_engine(
+        load_settings().database_url.get_secret_value(), application_name="dragoman-history", pool_size=1
+    )
+    try:
+        with transaction(engine) as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def _print_lines(rows: list[RecordedRow]) -> None:
+    for row in rows:
+        click.echo(_json(asdict(row)))
+
+
+def _print_table(rows: list[RecordedRow]) -> None:
+    if rows:
+        _console().print(_rows_table(rows))
+    else:
+        click.echo("no such row in the history")
+
+
+def _rows_table(rows: list[RecordedRow]) -> Table:
+    table = Table(box=None, pad_edge=False, expand=True)
+    for heading in ("recorded at (UTC)", "pair", "status"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("source", "target"):
+        table.add_column(heading, no_wrap=True, overflow="ellipsis", ratio=1)
+    for row in rows:
+        answer = row.target_text if row.status == "translated" else f"[{row.reason or 'no reason'}] {row.detail or ''}"
+        table.add_row(
+            f"{row.recorded_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+            f"{row.source_language or '?'}-{row.target_language or '?'}",
+            row.status,
+            _line(row.source_text),
+            _line(answer),
+        )
+    return table
+
+
+def _stats_table(figures: HistoryStats) -> Table:
+    return _pairs_table(
+        [
+            ("rows", figures.rows),
+            *((f"status {status}", rows) for status, rows in figures.by_status.items()),
+            *((f"pair {p.source_language or '?'}-{p.target_language or '?'}", p.rows) for p in figures.by_pair),
+            *((f"model {version}", rows) for version, rows in figures.by_model_version.items()),
+            ("submitted to recorded, median", _seconds(figures.p50_seconds)),
+            ("submitted to recorded, 95th percentile", _seconds(figures.p95_seconds)),
+            ("source pieces", figures.source_pieces),
+            ("target pieces", figures.target_pieces),
+            ("batches", figures.batches),
+            ("padding ratio", None if figures.padding_ratio is None else f"{figures.padding_ratio:.1%}"),
+        ]
+    )
+
+
+def _pairs_table(pairs: Iterable[tuple[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in pairs:
+        table.add_row(name, _line(_json(value) if isinstance(value, dict) else value))
+    return table
+
+
+def _line(value: object) -> Text:
+    """A stored text as one harmless line: no markup, no control characters, no bidirectional overrides."""
+    if value is None:
+        return Text("-")
+    spaced = " ".join(str(value).split())
+    return Text("".join(c if c.isprintable() or c in KEPT_INVISIBLE else "\N{REPLACEMENT CHARACTER}" for c in spaced))
+
+
+def _seconds(value: float | None) -> str | None:
+    return None if value is None else f"{value:.3f} s"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=_plain)
+
+
+def _plain(value: Any) -> str:
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=LOG_WIDTH)

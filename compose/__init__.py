@@ -1,0 +1,1 @@
+"""How Dragoman runs: the local stack, containers, dashboards. Knows no translation."""

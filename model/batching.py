@@ -1,0 +1,51 @@
+"""Groups segments of like length into batches under a budget of padded tokens. Pure arithmetic, no tensors."""
+
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """`tokens` counts padding: rows times the longest row; `rows` bounds batches of very short segments."""
+
+    tokens: int
+    rows: int
+
+
+def pack(lengths: Sequence[int], limits: BatchLimits) -> Iterator[range]:
+    """Cut the indices of `lengths` into runs that stay within the limits; a run has at least one row."""
+    first = longest = 0
+    for index, length in enumerate(lengths):
+        rows = index - first + 1
+        longest = max(longest, length)
+        if rows > 1 and (rows * longest > limits.tokens or rows > limits.rows):
+            yield range(first, index)
+            first, longest = index, length
+    if first < len(lengths):
+        yield range(first, len(lengths))
+
+
+def padding_ratio(batches: Iterable[Sequence[int]]) -> float:
+    """Share of padding in batches given by the lengths of their rows: 0 is none."""
+    real = padded = 0
+    for lengths in batches:
+        real += sum(lengths)
+        padded += len(lengths) * max(lengths, default=0)
+    return 1 - real / padded if padded else 0.0
+
+
+def shuffled_batches(
+    lengths: Sequence[tuple[int, int]], limits: BatchLimits, generator: random.Random
+) -> list[list[int]]:
+    """One epoch of training batches: indices of (source, target) lengths, like with like, batches in random order.
+
+    Rows of equal length are in random order too, so that batches differ from epoch to epoch.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: (lengths[i][1], lengths[i][0], generator.random()))
+    batches = [[order[place] for place in run] for run in pack([max(lengths[i]) for i in order], limits)]
+    generator.shuffle(batches)
+    return batches

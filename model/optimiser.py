@@ -1,0 +1,80 @@
+"""Optimisers and the learning-rate schedule. Knows parameters, no data.
+
+AdamW: Loshchilov and Hutter 2019, arXiv:1711.05101. Muon: Jordan et al. 2024 (kellerjordan.github.io/posts/muon);
+torch.optim.Muon orthogonalises in bfloat16, which processors without bf16 arithmetic run 50 times slower than fp32,
+so the step is written out here in fp32.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+
+from .train_config import OptimiserConfig
+
+# Coefficients of the quintic Newton-Schulz iteration, and how often it is applied, as Muon's authors give them.
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+NEWTON_SCHULZ_STEPS = 5
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose update is made orthogonal; for the matrices of hidden layers only."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float) -> None:
+        super().__init__(parameters, {"lr": learning_rate, "momentum": 0.95, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]  # noqa: ARG002
+        """Update every parameter that has a gradient."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                momentum = self.state[parameter].setdefault("momentum", torch.zeros_like(parameter))
+                momentum.lerp_(parameter.grad, 1 - group["momentum"])
+                update = orthogonalised(parameter.grad.lerp(momentum, group["momentum"]))
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                scale = max(1.0, parameter.shape[0] / parameter.shape[1]) ** 0.5
+                parameter.add_(update, alpha=-group["lr"] * scale)
+
+
+def orthogonalised(matrix: Tensor) -> Tensor:
+    """The nearest matrix whose singular values are about 1, by Newton-Schulz iteration."""
+    a, b, c = NEWTON_SCHULZ
+    x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+    x = x / float(x.norm() + 1e-7)
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.T if matrix.shape[0] > matrix.shape[1] else x
+
+
+def optimisers(network: nn.Module, config: OptimiserConfig) -> list[torch.optim.Optimizer]:
+    """AdamW for everything, or Muon for hidden matrices beside AdamW for embeddings, biases and norms."""
+    hidden = [p for name, p in network.named_parameters() if p.dim() == 2 and not name.startswith("embedding")]
+    chosen = {id(p) for p in hidden} if config.method == "muon" else set()
+    rest = [p for p in network.parameters() if id(p) not in chosen]
+    result: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(
+            rest, lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay, fused=True
+        )
+    ]
+    if chosen:
+        result.append(Muon(hidden, config.muon_learning_rate, config.weight_decay))
+    for optimiser in result:
+        for group in optimiser.param_groups:
+            group["peak"] = group["lr"]
+    return result
+
+
+def set_learning_rate(all_optimisers: list[torch.optim.Optimizer], factor: float) -> None:
+    """Set every learning rate to `factor` of its peak."""
+    for optimiser in all_optimisers:
+        for group in optimiser.param_groups:
+            group["lr"] = group["peak"] * factor
+
+
+def schedule(step: int, progress: float, warmup_steps: int) -> float:
+    """Share of the peak learning rate after `step` steps, with `progress` (0 to 1) of the run behind us."""
+    return min(1.0, (step + 1) / warmup_steps) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))

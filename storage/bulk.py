@@ -1,0 +1,80 @@
+"""Bulk inserts in one statement: an array literal a column, unfolded by `unnest`. Knows no table by name.
+
+Measured for 1,000 rows of 26 columns: array literals take half the time of psycopg2's own list adaptation
+(ARRAY['...', ...], which the server parses element by element) and a quarter of row-by-row statements.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from operator import attrgetter
+from typing import Any
+
+from sqlalchemy import Connection, Table
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.types import DateTime, LargeBinary, Text, TypeEngine
+
+Encoder = Callable[[Any], str]
+
+
+class BulkInsert:
+    """`INSERT ... ON CONFLICT DO NOTHING` of objects whose attributes are named like the columns."""
+
+    def __init__(self, table: Table, columns: Sequence[str], returning: str) -> None:
+        types = [table.c[name].type for name in columns]
+        names = ", ".join(f'"{name}"' for name in columns)
+        arrays = ", ".join(f"%s::{_sql_type(kind)}[]" for kind in types)
+        self._statement = (
+            f'INSERT INTO "{table.name}" ({names}) SELECT * FROM unnest({arrays}) '  # noqa: S608 - our own column names
+            f'ON CONFLICT DO NOTHING RETURNING "{returning}"'
+        )
+        self._encoders = [_encoder(kind) for kind in types]
+        self._values = attrgetter(*columns)
+
+    def __call__(self, connection: Connection, rows: Sequence[object]) -> list[Any]:
+        """Insert the rows, in order; return the `returning` column of those that were new.
+
+        Raises ValueError for text with a NUL character or half of a surrogate pair.
+        """
+        if not rows:
+            return []
+        columns = zip(*map(self._values, rows), strict=True)
+        literals = tuple(array_literal(values, encode) for values, encode in zip(columns, self._encoders, strict=True))
+        return list(connection.exec_driver_sql(self._statement, literals).scalars())
+
+
+def array_literal(values: Iterable[Any], encode: Encoder) -> str:
+    """Write values as PostgreSQL's array literal, None as NULL."""
+    return "{" + ",".join(["NULL" if value is None else encode(value) for value in values]) + "}"
+
+
+def quoted(value: object) -> str:
+    """One element, quoted: inside an array literal only the backslash and the quotation mark are special."""
+    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _encoder(kind: TypeEngine[Any]) -> Encoder:
+    if isinstance(kind, JSONB):
+        return _json
+    if isinstance(kind, LargeBinary):
+        return _bytea
+    if isinstance(kind, DateTime):
+        return datetime.isoformat
+    if isinstance(kind, Text):
+        return quoted
+    if isinstance(kind, ARRAY):
+        raise TypeError("unnest would unfold an array column")
+    return str
+
+
+def _json(value: object) -> str:
+    return quoted(json.dumps(value, ensure_ascii=False))
+
+
+def _bytea(value: bytes) -> str:
+    return '"\\\\x' + value.hex() + '"'
+
+
+def _sql_type(kind: TypeEngine[Any]) -> str:
+    return str(kind.compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]

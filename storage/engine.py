@@ -1,0 +1,74 @@
+"""Connections to PostgreSQL that notice when the server is gone. Knows no table.
+
+With the kernel's defaults, a server that vanishes silently would hold a worker for a quarter of an hour; the
+keepalives here bound that to about twenty seconds.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url
+from sqlalchemy.exc import ArgumentError
+
+from ..errors import ConfigurationError
+from .errors import database_errors
+
+DRIVER = "postgresql+psycopg2"
+# libpq's words (https://www.postgresql.org/docs/current/libpq-connect.html): seconds, but milliseconds for
+# tcp_user_timeout.
+CONNECTION_OPTIONS = {
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+POOL_TIMEOUT_SECONDS = 10
+# Below the idle limits that balancers and firewalls usually have.
+POOL_RECYCLE_SECONDS = 1_800
+
+
+def create_database_engine(database_url: str, *, application_name: str = "dragoman", pool_size: int = 5) -> Engine:
+    """Make an engine for a PostgreSQL URL; opens no connection yet. Options in the URL's query win over ours.
+
+    Raises `ConfigurationError` for a URL that is none, or names another database system.
+    """
+    url = _parse(database_url)
+    options = {"application_name": application_name, **CONNECTION_OPTIONS}
+    return create_engine(
+        url,
+        connect_args={name: value for name, value in options.items() if name not in url.query},
+        hide_parameters=True,
+        pool_pre_ping=True,
+        pool_recycle=POOL_RECYCLE_SECONDS,
+        pool_size=pool_size,
+        pool_timeout=POOL_TIMEOUT_SECONDS,
+        use_native_hstore=False,
+    )
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """Run the block in one transaction: committed at its end, rolled back when it raises.
+
+    Raises `TransientError` when the database is away or busy, `DragomanError` when it refuses for good.
+    """
+    with database_errors(engine), engine.begin() as connection:
+        yield connection
+
+
+def _parse(database_url: str) -> URL:
+    try:
+        url = make_url(database_url)
+    except (ArgumentError, ValueError):
+        # The cause may quote the password.
+        raise ConfigurationError(
+            "DRAGOMAN_DATABASE_URL is not a URL: write postgresql+psycopg2://user:password@host:5432/database"
+        ) from None
+    if url.drivername not in (DRIVER, "postgresql", "postgres"):
+        raise ConfigurationError(
+            f"DRAGOMAN_DATABASE_URL names {url.drivername}, but the history needs PostgreSQL: "
+            "write postgresql+psycopg2://user:password@host:5432/database"
+        )
+    return url.set(drivername=DRIVER)

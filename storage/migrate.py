@@ -1,0 +1,90 @@
+"""Brings a database to the tables of this version. Knows Alembic; needs no alembic.ini."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
+from sqlalchemy import Connection, Engine, text
+
+from ..errors import ConfigurationError
+from .engine import create_database_engine, transaction
+
+# Any number, as long as every version uses the same: the bytes of "dragoman".
+ADVISORY_LOCK = int.from_bytes(b"dragoman", "big")
+
+
+def upgrade(database_url: str, revision: str = "head") -> None:
+    """Upgrade the database; does nothing when it is there already, and waits when another process is at it.
+
+    All or nothing: one transaction. Raises `ConfigurationError`, `TransientError` or `DragomanError`.
+    """
+    with _locked(database_url) as config:
+        command.upgrade(config, revision)
+
+
+def downgrade(database_url: str, revision: str) -> None:
+    """Go back to an earlier revision ("base" = no table at all); what newer tables hold is lost."""
+    with _locked(database_url) as config:
+        command.downgrade(config, revision)
+
+
+def current_revision(database_url: str) -> str | None:
+    """The revision the database is at; None for one that was never upgraded."""
+    with _engine(database_url) as engine, transaction(engine) as connection:
+        return _revision_of(connection)
+
+
+def head_revision() -> str:
+    """The revision this version of Dragoman needs."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    assert head is not None, "the package holds at least one revision"  # noqa: S101 - a packaging fault, not a user's
+    return head
+
+
+def require_current(engine: Engine) -> None:
+    """Raise `ConfigurationError` unless the database is at the revision this version needs."""
+    with transaction(engine) as connection:
+        current = _revision_of(connection)
+    needed = head_revision()
+    if current != needed:
+        raise ConfigurationError(
+            f"the database is at revision {current or 'none'}, this version needs {needed}: run `dragoman db upgrade`"
+        )
+
+
+@contextmanager
+def _engine(database_url: str) -> Iterator[Engine]:
+    engine = create_database_engine(database_url, application_name="dragoman-db", pool_size=1)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _locked(database_url: str) -> Iterator[Config]:
+    with _engine(database_url) as engine, transaction(engine) as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+        config = _config()
+        config.attributes["connection"] = connection
+        try:
+            yield config
+        except CommandError as error:
+            raise ConfigurationError(
+                f"the database cannot be migrated: {error}. Is it at a revision of a newer Dragoman?"
+            ) from error
+
+
+def _revision_of(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", f"{__package__}:migrations")
+    config.set_main_option("path_separator", "os")
+    return config

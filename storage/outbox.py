@@ -1,0 +1,48 @@
+"""Messages that are owed to Kafka. Knows no Kafka client: the relay claims, publishes, deletes, then commits.
+
+Relays share the table through SKIP LOCKED. One that dies between publishing and commit leaves the events to
+the next, so a message can reach Kafka twice, with the same event id.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, select
+
+from .bulk import array_literal
+from .records import OutboxEvent
+from .tables import outbox
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedEvent:
+    """An event that is ours until the transaction ends."""
+
+    id: int
+    event: OutboxEvent
+
+
+def claim_events(connection: Connection, limit: int) -> list[ClaimedEvent]:
+    """Lock and return the oldest events that no other relay holds, at most `limit`; waits for nobody."""
+    oldest = select(outbox).order_by(outbox.c.id).limit(limit).with_for_update(skip_locked=True)
+    return [
+        ClaimedEvent(
+            row.id,
+            OutboxEvent(row.event_id, row.job_id, row.topic, row.key, _pairs(row.headers), row.payload),
+        )
+        for row in connection.execute(oldest)
+    ]
+
+
+def delete_events(connection: Connection, ids: Iterable[int]) -> None:
+    """Remove events that Kafka has acknowledged."""
+    connection.exec_driver_sql("DELETE FROM outbox WHERE id = ANY(%s::bigint[])", (array_literal(ids, str),))
+
+
+def outbox_depth(connection: Connection) -> int:
+    """How many events wait, claimed ones too."""
+    return connection.execute(select(func.count()).select_from(outbox)).scalar_one()
+
+
+def _pairs(headers: list[list[str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, value) for name, value in headers)

@@ -1,0 +1,121 @@
+"""The values one settlement writes: history rows, outbox events, batches, progress. Knows no SQL.
+
+Texts must be storable: no NUL character, no half of a surrogate pair. Keep `client_id` and the language tags
+short (at most 200 characters): they are indexed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+Status = Literal["translated", "rejected", "failed"]
+# (topic, partition)
+Partition = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryRow:
+    """The final word on one job; what an undecodable message does not tell is None."""
+
+    job_id: UUID
+    client_id: str | None
+    lane: str | None
+    source_language: str | None
+    target_language: str | None
+    source_text: str | None
+    target_text: str | None = None
+    status: Status
+    reason: str | None = None
+    detail: str | None = None
+    score: float | None = None
+    model_version_id: str | None = None
+    source_pieces: int | None = None
+    target_pieces: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    attempt: int = 1
+    submitted_at: datetime
+    admitted_at: datetime
+    started_at: datetime | None = None
+    batch_id: UUID | None = None
+    kafka_topic: str
+    kafka_partition: int
+    kafka_offset: int
+    lease_epoch: int
+    worker_id: str
+
+    @property
+    def partition(self) -> Partition:
+        """Where the job was read from."""
+        return (self.kafka_topic, self.kafka_partition)
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxEvent:
+    """One message for Kafka that belongs to a job. Give the same job and topic the same `event_id` always."""
+
+    event_id: UUID
+    job_id: UUID
+    topic: str
+    key: bytes | None
+    headers: tuple[tuple[str, str], ...]
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRow:
+    """What one pass of the model cost; `padded_pieces` counts every source slot, padding too."""
+
+    id: UUID
+    model_version_id: str
+    rows: int
+    source_pieces: int
+    padded_pieces: int
+    target_pieces: int
+    decode_seconds: float
+    device: str
+    worker_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionProgress:
+    """How far a partition is finished, under the epoch we hold: `next_offset` is the next message to read."""
+
+    topic: str
+    partition: int
+    epoch: int
+    next_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """Everything one commit transaction writes; every row's partition needs an entry in `progress`."""
+
+    group_id: str
+    rows: tuple[HistoryRow, ...]
+    events: tuple[OutboxEvent, ...]
+    progress: tuple[PartitionProgress, ...]
+    batches: tuple[BatchRow, ...] = ()
+
+    def __post_init__(self) -> None:
+        known = {(entry.topic, entry.partition) for entry in self.progress}
+        if len(known) < len(self.progress):
+            raise ValueError("a settlement names a partition twice in its progress")
+        if any(row.partition not in known for row in self.rows):
+            raise ValueError("a settlement has a row of a partition without progress")
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a settlement.
+
+    `recorded`: jobs whose row is new. `duplicates`: jobs with a row that was not, because the history had the job
+    or the settlement named it twice (then the job can be in both). `fenced`: partitions that belong to another epoch
+    by now. A job in neither set was dropped: read under an epoch that is over, it will be read again.
+    """
+
+    recorded: frozenset[UUID]
+    duplicates: frozenset[UUID]
+    fenced: frozenset[Partition]

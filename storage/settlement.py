@@ -1,0 +1,160 @@
+"""The commit transaction: history, outbox and progress together, or nothing. Knows no Kafka client, no model.
+
+Rows count only under the current epoch of their partition, the first row of a job wins for ever, and only the
+winner's events reach the outbox. So a settlement can be repeated whenever its outcome is unknown.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from ..errors import DragomanError, TransientError
+from .bulk import BulkInsert, array_literal, quoted
+from .errors import address, classify, database_errors
+from .records import (
+    BatchRow,
+    HistoryRow,
+    OutboxEvent,
+    Partition,
+    PartitionProgress,
+    Receipt,
+    Settlement,
+)
+from .tables import batch, outbox, translation
+
+__all__ = [
+    "BatchRow",
+    "CommitUnknownError",
+    "HistoryRow",
+    "OutboxEvent",
+    "PartitionProgress",
+    "Receipt",
+    "Settlement",
+    "already_recorded",
+    "settle",
+]
+
+# A frozen owner of a lease must not hold it for ever, and a busy database must not hold us.
+LIMITS = (
+    "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '10s'; "
+    "SET LOCAL idle_in_transaction_session_timeout = '5s'"
+)
+# Locks are taken in the order of the sort, so that two settlements cannot deadlock.
+LOCK_LEASES = """
+SELECT topic, partition, epoch FROM ingest_lease
+WHERE group_id = %s AND (topic, partition) IN (SELECT * FROM unnest(%s::text[], %s::integer[]))
+ORDER BY topic, partition FOR UPDATE
+"""
+ADVANCE_LEASES = """
+UPDATE ingest_lease AS lease SET next_offset = done.next_offset, updated_at = now()
+FROM unnest(%s::text[], %s::integer[], %s::bigint[], %s::bigint[])
+  AS done (topic, partition, epoch, next_offset)
+WHERE lease.group_id = %s AND lease.topic = done.topic AND lease.partition = done.partition
+AND lease.epoch = done.epoch AND (lease.next_offset IS NULL OR lease.next_offset < done.next_offset)
+"""
+RECORDED = "SELECT job_id FROM translation WHERE job_id = ANY(%s::uuid[])"
+
+_insert_rows = BulkInsert(translation, [column.name for column in fields(HistoryRow)], returning="job_id")
+_insert_events = BulkInsert(outbox, [column.name for column in fields(OutboxEvent)], returning="event_id")
+_insert_batches = BulkInsert(batch, [column.name for column in fields(BatchRow)], returning="id")
+
+
+class CommitUnknownError(TransientError):
+    """The connection was lost during COMMIT: repeat the same settlement, it takes effect once either way."""
+
+
+def settle(engine: Engine, settlement: Settlement) -> Receipt:
+    """Write a settlement in one transaction; blocks for at most about 12 seconds a statement.
+
+    Raises `CommitUnknownError` or another `TransientError` (repeat the same settlement), or `DragomanError`
+    when PostgreSQL refuses a row for good; then nothing of the settlement is written.
+    """
+    with database_errors(engine), engine.connect() as connection:
+        receipt = _write(connection, settlement)
+        _commit(connection)
+    return receipt
+
+
+def already_recorded(engine: Engine, job_ids: Iterable[UUID]) -> frozenset[UUID]:
+    """Say which of these jobs have their row in the history; one round trip."""
+    reader = engine.execution_options(isolation_level="AUTOCOMMIT")
+    with database_errors(engine), reader.connect() as connection:
+        return frozenset(connection.exec_driver_sql(RECORDED, (array_literal(job_ids, str),)).scalars())
+
+
+def _write(connection: Connection, settlement: Settlement) -> Receipt:
+    try:
+        return _write_held(connection, settlement)
+    except ValueError as error:  # psycopg2's word for both; UnicodeEncodeError is one
+        raise DragomanError(
+            "a row holds text that PostgreSQL cannot store (a NUL character or half of a surrogate pair): "
+            "reject such a job when it is admitted"
+        ) from error
+
+
+def _write_held(connection: Connection, settlement: Settlement) -> Receipt:
+    connection.exec_driver_sql(LIMITS)
+    epochs = _lock_leases(connection, settlement)
+    held = [entry for entry in settlement.progress if epochs.get((entry.topic, entry.partition)) == entry.epoch]
+    rows = [row for row in settlement.rows if epochs.get(row.partition) == row.lease_epoch]
+    # In one order everywhere: two workers with the same jobs then wait for each other instead of deadlocking.
+    rows.sort(key=lambda row: row.job_id.int)
+    recorded = frozenset[UUID](_insert_rows(connection, rows))
+    used = {row.batch_id for row in rows if row.job_id in recorded}
+    _insert_batches(connection, [entry for entry in settlement.batches if entry.id in used])
+    _insert_events(connection, _first_events(settlement.events, recorded))
+    _advance(connection, settlement.group_id, held)
+    return Receipt(recorded, _duplicates(rows, recorded), _fenced(settlement, held))
+
+
+def _lock_leases(connection: Connection, settlement: Settlement) -> dict[Partition, int]:
+    topics = array_literal((entry.topic for entry in settlement.progress), quoted)
+    partitions = array_literal((entry.partition for entry in settlement.progress), str)
+    leases = connection.exec_driver_sql(LOCK_LEASES, (settlement.group_id, topics, partitions))
+    return {(topic, partition): epoch for topic, partition, epoch in leases}
+
+
+def _first_events(events: Iterable[OutboxEvent], recorded: frozenset[UUID]) -> list[OutboxEvent]:
+    """Events of new rows; of several for one job and topic (it was published twice) the first."""
+    first: dict[tuple[UUID, str], OutboxEvent] = {}
+    for event in events:
+        if event.job_id in recorded:
+            first.setdefault((event.job_id, event.topic), event)
+    return list(first.values())
+
+
+def _advance(connection: Connection, group_id: str, held: Sequence[PartitionProgress]) -> None:
+    if not held:
+        return
+    arrays = (
+        array_literal((entry.topic for entry in held), quoted),
+        array_literal((entry.partition for entry in held), str),
+        array_literal((entry.epoch for entry in held), str),
+        array_literal((entry.next_offset for entry in held), str),
+    )
+    connection.exec_driver_sql(ADVANCE_LEASES, (*arrays, group_id))
+
+
+def _duplicates(rows: Sequence[HistoryRow], recorded: frozenset[UUID]) -> frozenset[UUID]:
+    counts = Counter(row.job_id for row in rows)
+    return frozenset(job_id for job_id, count in counts.items() if count > 1 or job_id not in recorded)
+
+
+def _fenced(settlement: Settlement, held: Sequence[PartitionProgress]) -> frozenset[Partition]:
+    return frozenset((entry.topic, entry.partition) for entry in settlement.progress if entry not in held)
+
+
+def _commit(connection: Connection) -> None:
+    try:
+        connection.commit()
+    except DBAPIError as error:
+        if classify(error) == "permanent":
+            raise
+        raise CommitUnknownError(
+            f"the connection to the database at {address(connection.engine.url)} was lost during COMMIT: "
+            "the same settlement is repeated"
+        ) from error

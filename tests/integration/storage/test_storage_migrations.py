@@ -1,0 +1,97 @@
+"""Migrations on a real PostgreSQL: there, back and there again, and always equal to the metadata."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from dragoman.errors import ConfigurationError
+from dragoman.storage.engine import create_database_engine
+from dragoman.storage.migrate import current_revision, downgrade, head_revision, require_current, upgrade
+from dragoman.storage.tables import metadata
+from sqlalchemy import Connection, make_url, text
+
+pytestmark = pytest.mark.services
+
+# Index and constraint definitions, which autogenerate compares only in part.
+DEFINITIONS = """
+SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+UNION ALL SELECT conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
+WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'alembic_version' ORDER BY 1
+"""
+
+
+@pytest.fixture
+def plain(database_url: str) -> Iterator[Connection]:
+    """A connection that commits by itself."""
+    engine = create_database_engine(database_url)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        yield connection
+    engine.dispose()
+
+
+def definitions(connection: Connection) -> list[str]:
+    return list(connection.execute(text(DEFINITIONS)).scalars())
+
+
+def test_the_database_is_at_the_head_when_it_was_upgraded_downgraded_and_upgraded(database_url: str) -> None:
+    upgrade(database_url)
+    downgrade(database_url, "base")
+    assert current_revision(database_url) is None
+    upgrade(database_url)
+    assert current_revision(database_url) == head_revision()
+
+
+def test_nothing_changes_when_an_upgrade_is_repeated(database_url: str, plain: Connection) -> None:
+    upgrade(database_url)
+    before = definitions(plain)
+    upgrade(database_url)
+    assert definitions(plain) == before
+
+
+def test_all_succeed_when_several_upgrade_at_once(database_url: str) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(upgrade, [database_url] * 3))
+    assert current_revision(database_url) == head_revision()
+
+
+def test_autogenerate_finds_nothing_when_all_is_upgraded(database_url: str, plain: Connection) -> None:
+    upgrade(database_url)
+    context = MigrationContext.configure(plain, opts={"compare_type": True, "compare_server_default": True})
+    assert compare_metadata(context, metadata) == []
+
+
+def test_indexes_and_constraints_equal_the_metadata_when_the_database_is_upgraded(
+    database_url: str, plain: Connection
+) -> None:
+    upgrade(database_url)
+    migrated = definitions(plain)
+    downgrade(database_url, "base")
+    metadata.create_all(plain)
+    assert migrated == definitions(plain)
+
+
+def test_the_command_is_named_when_the_database_was_never_upgraded(plain: Connection) -> None:
+    with pytest.raises(ConfigurationError, match=r"revision none, .*`dragoman db upgrade`"):
+        require_current(plain.engine)
+
+
+def test_nothing_is_raised_when_the_database_is_current(database_url: str, plain: Connection) -> None:
+    upgrade(database_url)
+    require_current(plain.engine)
+
+
+def test_a_sentence_is_raised_when_the_database_is_newer(database_url: str, plain: Connection) -> None:
+    upgrade(database_url)
+    plain.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(ConfigurationError, match="newer Dragoman"):
+        upgrade(database_url)
+
+
+def test_the_missing_right_is_named_when_the_user_may_not_create_the_extension(database_url: str) -> None:
+    # This role may create tables in the schema, but no extension in the database.
+    clerk = make_url(database_url).update_query_dict({"options": "-c role=pg_database_owner"})
+    with pytest.raises(ConfigurationError, match="CREATE EXTENSION pg_trgm"):
+        upgrade(clerk.render_as_string(hide_password=False))
+    assert current_revision(database_url) is None

@@ -1,0 +1,84 @@
+"""Decides what becomes of a message: a segment that waits for a batch, or an outcome. Knows contracts and model limits.
+
+Does not look at the history: that takes the database, and the caller asks for many jobs at once.
+"""
+
+from datetime import UTC, datetime
+
+from ..model.decoding import SearchOptions
+from ..schemas.codec import UndecodableMessageError, decode_job
+from ..schemas.jobs import TranslationJob
+from ..schemas.reasons import Reason
+from .assignments import Delivery
+from .batcher import PoolKey
+from .outcomes import Refusal, Salvage, refused, undecodable
+from .translating import SegmentTranslator
+from .work import Identity, Outcome, Segment
+
+
+class Admission:
+    """Admits jobs for one translator."""
+
+    def __init__(self, identity: Identity, translator: SegmentTranslator, defaults: SearchOptions) -> None:
+        self._identity = identity
+        self._translator = translator
+        self._defaults = defaults
+
+    def decode(self, delivery: Delivery) -> TranslationJob | Outcome:
+        """The job in a message, or the outcome of a message or job that is rejected."""
+        try:
+            job = decode_job(delivery.message.value)
+        except UndecodableMessageError as error:
+            salvage = Salvage(error.job_id, error.client_id)
+            return undecodable(self._identity, delivery, salvage, Refusal(error.reason, str(error)))
+        refusal = self._refusal(job)
+        return refused(self._identity, delivery, job, refusal) if refusal else job
+
+    def tokenise(self, jobs: list[tuple[Delivery, TranslationJob]], now_seconds: float) -> list[Segment | Outcome]:
+        """Segments ready for the batcher; a text of more pieces than the model reads is rejected."""
+        pieces = self._translator.encode([job.source_text for _, job in jobs])
+        return [
+            self._segment(delivery, job, tuple(row), now_seconds)
+            for (delivery, job), row in zip(jobs, pieces, strict=True)
+        ]
+
+    def pool_key(self, job: TranslationJob) -> PoolKey:
+        """Jobs with equal keys can share a batch."""
+        options = job.options
+        return (
+            job.source_language,
+            job.target_language,
+            options.beam_size or self._defaults.beam_size,
+            self._defaults.length_penalty if options.length_penalty is None else options.length_penalty,
+        )
+
+    def _segment(
+        self, delivery: Delivery, job: TranslationJob, pieces: tuple[int, ...], now_seconds: float
+    ) -> Segment | Outcome:
+        longest = self._translator.max_source_pieces
+        if len(pieces) > longest:
+            detail = f"the text has {len(pieces)} pieces, the model reads {longest}: split it into sentences"
+            return refused(self._identity, delivery, job, Refusal(Reason.TOO_MANY_PIECES, detail))
+        return Segment(delivery, job, pieces, datetime.now(UTC), now_seconds)
+
+    def _refusal(self, job: TranslationJob) -> Refusal | None:
+        pair = (job.source_language, job.target_language)
+        if pair not in self._translator.pairs:
+            known = ", ".join("-".join(pair) for pair in self._translator.pairs)
+            return Refusal(
+                Reason.UNKNOWN_LANGUAGE_PAIR,
+                f"no model translates {'-'.join(pair)}: this worker translates {known}",
+            )
+        if job.model is not None and job.model != self._translator.version:
+            return Refusal(
+                Reason.UNKNOWN_MODEL,
+                f"the job asks for another model version; this worker serves {self._translator.version}",
+            )
+        return expiry(job)
+
+
+def expiry(job: TranslationJob) -> Refusal | None:
+    """Why the job is too late, if it is."""
+    if job.deadline is not None and job.deadline <= datetime.now(UTC):
+        return Refusal(Reason.DEADLINE_PASSED, f"the deadline {job.deadline.isoformat()} has passed: submit again")
+    return None

@@ -1,0 +1,146 @@
+"""The partitions that are ours now: lease epoch, offsets in flight, what is settled. Thread-safe.
+
+The intake adds and removes partitions, every stage asks whether a delivery still counts, the settler finishes
+deliveries. A partition that comes back comes back as a new assignment under a new epoch.
+"""
+
+import threading
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from ..storage.records import PartitionProgress
+from .message import Message, Partition
+from .offsets import OffsetTracker
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """How much is polled and not yet recorded or given back."""
+
+    jobs: int
+    size_bytes: int
+
+
+class Assignment:
+    """One partition under one lease epoch; everything in it is guarded by the registry's lock."""
+
+    def __init__(self, partition: Partition, epoch: int, next_offset: int) -> None:
+        self.partition = partition
+        self.epoch = epoch
+        self.tracker = OffsetTracker(next_offset)
+        self.settled_offset = next_offset
+        self.revoking = False
+        self.active = 0  # deliveries that somebody still works on
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message in flight, under the lease that was ours when it was polled."""
+
+    message: Message
+    assignment: Assignment
+    received_at: datetime
+
+
+class Assignments:
+    """What this worker may work on."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._held: dict[Partition, Assignment] = {}
+        self._jobs = self._bytes = 0
+
+    def add(self, partition: Partition, epoch: int, next_offset: int) -> None:
+        """A partition became ours; reading starts at `next_offset`."""
+        with self._changed:
+            self._held[partition] = Assignment(partition, epoch, next_offset)
+
+    def remove(self, partitions: Iterable[Partition]) -> None:
+        """Partitions are no longer ours; what is still in flight for them no longer counts."""
+        with self._changed:
+            for partition in partitions:
+                self._held.pop(partition, None)
+            self._changed.notify_all()
+
+    def partitions(self) -> frozenset[Partition]:
+        with self._changed:
+            return frozenset(self._held)
+
+    def receive(self, message: Message) -> Delivery | None:
+        """Take a polled message in flight; None when its partition is not ours or it was polled before."""
+        with self._changed:
+            held = self._held.get(message.partition)
+            if held is None or held.revoking or not held.tracker.poll(message.offset):
+                return None
+            held.active += 1
+            self._jobs += 1
+            self._bytes += message.size_bytes
+            return Delivery(message, held, datetime.now(UTC))
+
+    def counts(self, delivery: Delivery) -> bool:
+        """Whether an outcome of this delivery may be recorded."""
+        with self._changed:
+            return self._held.get(delivery.message.partition) is delivery.assignment
+
+    def admits(self, delivery: Delivery) -> bool:
+        """Whether work on this delivery may begin."""
+        with self._changed:
+            held = delivery.assignment
+            return self._held.get(held.partition) is held and not held.revoking
+
+    def finish(self, deliveries: Iterable[Delivery]) -> tuple[PartitionProgress, ...]:
+        """Outcomes are about to be recorded: how far does that bring each of their partitions?"""
+        with self._changed:
+            touched = {}
+            for delivery in deliveries:
+                delivery.assignment.tracker.finish(delivery.message.offset)
+                touched[delivery.assignment.partition] = delivery.assignment
+            return tuple(
+                PartitionProgress(*held.partition, held.epoch, held.tracker.next_offset) for held in touched.values()
+            )
+
+    def settled(self, deliveries: Collection[Delivery], progress: Iterable[PartitionProgress]) -> None:
+        """The transaction with these outcomes has been committed."""
+        with self._changed:
+            for entry in progress:
+                held = self._held.get((entry.topic, entry.partition))
+                if held and held.epoch == entry.epoch:
+                    held.settled_offset = max(held.settled_offset, entry.next_offset)
+            self._let_go(deliveries)
+
+    def give_back(self, deliveries: Collection[Delivery]) -> None:
+        """Nobody will work on these here: they stay unfinished, and whoever gets the partition reads them again."""
+        with self._changed:
+            self._let_go(deliveries)
+
+    def revoke(self, partitions: Iterable[Partition]) -> None:
+        """Admit nothing more of these partitions; what is being worked on may still be recorded."""
+        with self._changed:
+            for partition in partitions:
+                if partition in self._held:
+                    self._held[partition].revoking = True
+
+    def wait_idle(self, partitions: Collection[Partition], timeout_seconds: float) -> bool:
+        """Block until nobody works on these partitions any more; False when that takes too long."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._idle(partitions), timeout_seconds)
+
+    def in_flight(self) -> InFlight:
+        with self._changed:
+            return InFlight(self._jobs, self._bytes)
+
+    def settled_offsets(self) -> dict[Partition, int]:
+        """The committed offset of every partition, as the database has it."""
+        with self._changed:
+            return {partition: held.settled_offset for partition, held in self._held.items()}
+
+    def _idle(self, partitions: Collection[Partition]) -> bool:
+        return all(self._held[partition].active == 0 for partition in partitions if partition in self._held)
+
+    def _let_go(self, deliveries: Collection[Delivery]) -> None:
+        for delivery in deliveries:
+            delivery.assignment.active -= 1
+            self._jobs -= 1
+            self._bytes -= delivery.message.size_bytes
+        self._changed.notify_all()

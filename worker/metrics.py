@@ -1,0 +1,52 @@
+"""Every metric of the worker, in one place. Labels have few values: never a client, a job or a text.
+
+Names follow Prometheus: base units, `_total` for counters; docs/metrics.md is kept equal by a test.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+
+class Metrics:
+    """The worker's metrics, in a registry of their own so that two workers fit in one process."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"dragoman_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str) -> Gauge:
+            return Gauge(f"dragoman_{name}", text, registry=registry)
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+            return Histogram(f"dragoman_{name}", text, buckets=buckets, registry=registry)
+
+        self.polled = counter("messages_polled_total", "Messages polled from the job topics")
+        self.jobs = counter("jobs_total", "Jobs recorded in the history, by how they ended", "status", "reason")
+        self.redelivered = counter("redelivered_total", "Polled jobs that the history had already")
+        self.fenced = counter("fenced_writes_total", "Outcomes dropped because the partition belongs to another worker")
+        self.batch_rows = histogram("batch_rows", "Segments in a batch", _ROWS)
+        self.batch_pieces = counter("batch_pieces_total", "Source places in batches: real pieces and padding", "kind")
+        self.translate_seconds = histogram("translate_seconds", "Seconds of the model for one batch", _SECONDS)
+        self.translate_failures = counter("translate_failures_total", "Passes of the model that raised an error")
+        self.settle_seconds = histogram("settle_seconds", "Seconds of one commit transaction", _SECONDS)
+        self.settle_failures = counter("settle_failures_total", "Commit transactions to be repeated", "outcome")
+        self.job_seconds = histogram("job_seconds", "Seconds from submission to the recorded outcome", _SECONDS)
+        self.published = counter("events_published_total", "Outbox events that Kafka acknowledged")
+        self.publish_failures = counter("publish_failures_total", "Rounds of the relay that did not get everything out")
+        self.outbox_depth = gauge("outbox_depth", "Events waiting in the outbox")
+        self.in_flight_jobs = gauge("in_flight_jobs", "Jobs polled and not yet recorded")
+        self.in_flight_bytes = gauge("in_flight_bytes", "Bytes of those messages")
+        self.waiting_segments = gauge("waiting_segments", "Segments waiting for a batch")
+        self.partitions = gauge("assigned_partitions", "Partitions that this worker holds a lease on")
+        self.paused = gauge("paused", "1 while polling is paused because too much is in flight")
+        self.lag = gauge("lag_messages", "Messages of our partitions that are not recorded yet")
+        self.rebalances = counter("rebalances_total", "Changes of the assignment", "kind")
+        self.revoke_seconds = histogram("revoke_drain_seconds", "Seconds a revocation waited for work", _SECONDS)
+        self.kafka_errors = counter("kafka_errors_total", "Errors that the Kafka client reported", "code")
+        self.offset_commit_failures = counter(
+            "offset_commit_failures_total", "Advisory offset commits that failed; harmless", "code"
+        )

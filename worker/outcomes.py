@@ -1,0 +1,206 @@
+"""Builds what is recorded and published for each way a message can end. Pure.
+
+Every job gets one history row and one result event; a rejected message also one dead letter. Event ids follow from
+the job id, so a redelivery builds the same events.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from ..model.translator import Translation
+from ..schemas import headers, ids, topics
+from ..schemas.codec import encode
+from ..schemas.dead_letters import OriginalMessage, Rejection, bury
+from ..schemas.jobs import TranslationJob
+from ..schemas.results import ResultStatus, TranslationResult
+from ..storage.records import BatchRow, HistoryRow, OutboxEvent
+from .assignments import Delivery
+from .work import Identity, Outcome, Segment
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One pass of the model over a batch."""
+
+    batch: BatchRow
+    started_at: datetime
+    attempt: int
+
+
+def translated(identity: Identity, segment: Segment, translation: Translation, made_by: Pass) -> Outcome:
+    """The job has a translation."""
+    job = segment.job
+    result = TranslationResult(
+        **_answer(job),
+        status=ResultStatus.TRANSLATED,
+        translation=translation.text,
+        score=translation.score,
+        model_version=made_by.batch.model_version_id,
+        source_pieces=translation.source_pieces,
+        target_pieces=translation.target_pieces,
+        attempt=made_by.attempt,
+        admitted_at=segment.admitted_at,
+        finished_at=datetime.now(UTC),
+    )
+    row = HistoryRow(
+        **_row(identity, segment.delivery),
+        **_job_columns(job),
+        target_text=translation.text,
+        status="translated",
+        score=translation.score,
+        model_version_id=result.model_version,
+        source_pieces=translation.source_pieces,
+        target_pieces=translation.target_pieces,
+        attempt=made_by.attempt,
+        admitted_at=segment.admitted_at,
+        started_at=made_by.started_at,
+        batch_id=made_by.batch.id,
+    )
+    return Outcome(segment.delivery, row, (_result_event(identity, segment.delivery, result),), made_by.batch)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a message gets no translation; `detail` is a sentence without user text."""
+
+    reason: str
+    detail: str
+    status: ResultStatus = ResultStatus.REJECTED
+    attempt: int = 1
+    model_version: str | None = None
+
+
+def refused(identity: Identity, delivery: Delivery, job: TranslationJob, refusal: Refusal) -> Outcome:
+    """A well-formed job that this worker rejects, or that the model failed on."""
+    result = TranslationResult(**_answer(job), **_refusal_fields(refusal), finished_at=datetime.now(UTC))
+    row = HistoryRow(**_row(identity, delivery), **_job_columns(job), **_refusal_columns(refusal, delivery))
+    return Outcome(delivery, row, _refusal_events(identity, delivery, result, refusal))
+
+
+@dataclass(frozen=True, slots=True)
+class Salvage:
+    """What could still be read of a message that is no job."""
+
+    job_id: UUID | None
+    client_id: str | None
+
+
+def undecodable(identity: Identity, delivery: Delivery, salvage: Salvage, refusal: Refusal) -> Outcome:
+    """A message that is not a job at all."""
+    message = delivery.message
+    job_id = salvage.job_id or ids.derived_id(
+        message.sent_at, message.topic, str(message.partition_number), str(message.offset)
+    )
+    result = TranslationResult(
+        job_id=job_id, client_id=salvage.client_id, **_refusal_fields(refusal), finished_at=datetime.now(UTC)
+    )
+    row = HistoryRow(
+        **_row(identity, delivery),
+        **_refusal_columns(refusal, delivery),
+        job_id=job_id,
+        client_id=salvage.client_id,
+        lane=None,
+        source_language=None,
+        target_language=None,
+        source_text=None,
+        submitted_at=message.sent_at,
+    )
+    return Outcome(delivery, row, _refusal_events(identity, delivery, result, refusal))
+
+
+def _answer(job: TranslationJob) -> dict[str, Any]:
+    return {
+        "job_id": job.job_id,
+        "client_id": job.client_id,
+        "source_language": job.source_language,
+        "target_language": job.target_language,
+        "submitted_at": job.submitted_at,
+        "metadata": job.metadata,
+    }
+
+
+def _job_columns(job: TranslationJob) -> dict[str, Any]:
+    return {
+        **_answer(job),
+        "lane": job.lane,
+        "source_text": job.source_text,
+        "options": job.options.model_dump(exclude_none=True),
+    }
+
+
+def _row(identity: Identity, delivery: Delivery) -> dict[str, Any]:
+    topic, partition = delivery.message.partition
+    return {
+        "kafka_topic": topic,
+        "kafka_partition": partition,
+        "kafka_offset": delivery.message.offset,
+        "lease_epoch": delivery.assignment.epoch,
+        "worker_id": identity.worker_id,
+    }
+
+
+def _refusal_columns(refusal: Refusal, delivery: Delivery) -> dict[str, Any]:
+    return {
+        "status": refusal.status.value,
+        "reason": str(refusal.reason),
+        "detail": refusal.detail,
+        "attempt": refusal.attempt,
+        "model_version_id": refusal.model_version,
+        "admitted_at": delivery.received_at,
+    }
+
+
+def _refusal_fields(refusal: Refusal) -> dict[str, Any]:
+    return {
+        "status": refusal.status,
+        "reason": str(refusal.reason),
+        "detail": refusal.detail,
+        "attempt": refusal.attempt,
+        "model_version": refusal.model_version,
+    }
+
+
+def _refusal_events(
+    identity: Identity, delivery: Delivery, result: TranslationResult, refusal: Refusal
+) -> tuple[OutboxEvent, ...]:
+    message = delivery.message
+    original = OriginalMessage(
+        message.topic,
+        message.partition_number,
+        message.offset,
+        message.key,
+        message.value,
+        message.headers,
+        delivery.received_at,
+    )
+    rejection = Rejection(result.job_id, str(refusal.reason), refusal.detail, refusal.attempt, result.finished_at)
+    letter = bury(original, rejection)
+    dead_letter = OutboxEvent(
+        letter.event_id,
+        letter.job_id,
+        topics.DEAD_LETTERS.full_name(identity.topic_prefix),
+        str(letter.job_id).encode(),
+        _text(headers.dead_letter_headers(letter)),
+        encode(letter),
+    )
+    return _result_event(identity, delivery, result), dead_letter
+
+
+def _result_event(identity: Identity, delivery: Delivery, result: TranslationResult) -> OutboxEvent:
+    trace = headers.trace_headers(delivery.message.headers)
+    return OutboxEvent(
+        result.event_id,
+        result.job_id,
+        topics.RESULTS.full_name(identity.topic_prefix),
+        str(result.job_id).encode(),
+        _text(headers.result_headers(result) + trace),
+        encode(result),
+    )
+
+
+def _text(pairs: headers.Headers) -> tuple[tuple[str, str], ...]:
+    """Headers as text for the outbox; a trace header that is not printable ASCII is left out."""
+    decoded = ((name, value.decode("ascii", "replace")) for name, value in pairs)
+    return tuple((name, text) for name, text in decoded if text.isascii() and text.isprintable())

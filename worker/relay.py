@@ -1,0 +1,131 @@
+"""The stage that owes Kafka nothing: publishes the outbox, deletes what was acknowledged. At least once."""
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+import structlog
+from sqlalchemy import Connection, Engine
+
+from ..errors import TransientError
+from ..producer.publisher import DeliveryReport, OutgoingMessage
+from ..storage.engine import transaction
+from ..storage.outbox import ClaimedEvent, claim_events, delete_events, outbox_depth
+from .pipeline import Pipeline
+from .stage import Stage
+
+log = structlog.get_logger(__name__)
+
+# Events in one round: their rows stay locked until Kafka has acknowledged them all.
+ROUND_EVENTS = 1_000
+# A sweep finds what a relay left behind that died after its worker's transaction.
+SWEEP_SECONDS = 1.0
+# How long a round waits for acknowledgements before it lets the rest go to the next round.
+ACKNOWLEDGE_SECONDS = 15.0
+RETRY_SECONDS = 0.5
+LIMITS = "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '10s'"
+
+
+class EventPublisher(Protocol):
+    """What the relay needs of a Kafka producer (`producer.kafka.KafkaPublisher`)."""
+
+    def publish(self, message: OutgoingMessage, on_report: "Report") -> bool: ...
+
+    def poll(self, timeout_seconds: float) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Report(Protocol):
+    def __call__(self, report: DeliveryReport, /) -> None: ...
+
+
+class Relay(Stage):
+    """Publishes what the settler has just written at once, and sweeps the rest."""
+
+    def __init__(self, pipeline: Pipeline, engine: Engine, publisher: EventPublisher) -> None:
+        super().__init__("relay", pipeline.stopping)
+        self._pipeline = pipeline
+        self._engine = engine
+        self._publisher = publisher
+
+    def work(self) -> None:
+        """Publish until the outbox is empty, then wait for more."""
+        self._pipeline.outbox_filled.wait(SWEEP_SECONDS)
+        self._pipeline.outbox_filled.clear()
+        self._publisher.poll(0)
+        try:
+            while self.publish_round() == ROUND_EVENTS and not self.stopping:
+                self.last_beat_seconds = time.monotonic()
+        except TransientError as error:
+            self._pipeline.metrics.publish_failures.inc()
+            log.warning("relay_to_be_repeated", error=str(error))
+            self.pause(RETRY_SECONDS)
+
+    def publish_round(self) -> int:
+        """Publish up to `ROUND_EVENTS` events in one transaction; returns how many Kafka acknowledged."""
+        with transaction(self._engine) as connection:
+            connection.exec_driver_sql(LIMITS)
+            claimed = claim_events(connection, ROUND_EVENTS)
+            if not claimed:
+                self._pipeline.metrics.outbox_depth.set(outbox_depth(connection))
+                return 0
+            acknowledged = self._publish(claimed)
+            delete_events(connection, acknowledged)
+            self._measure(connection)
+        if len(acknowledged) < len(claimed):
+            self._pipeline.metrics.publish_failures.inc()
+            log.warning("events_not_acknowledged", events=len(claimed) - len(acknowledged))
+        self._pipeline.metrics.published.inc(len(acknowledged))
+        return len(acknowledged)
+
+    def _publish(self, claimed: Sequence[ClaimedEvent]) -> list[int]:
+        """Publish events and wait for their reports; returns the ids of those that arrived."""
+        tally = _Tally(len(claimed))
+        deadline = time.monotonic() + ACKNOWLEDGE_SECONDS
+        for entry in claimed:
+            while not self._publisher.publish(_message(entry), tally.listener(entry.id)):
+                self._publisher.poll(0.1)
+                if time.monotonic() > deadline:
+                    return tally.acknowledged()
+        while not tally.complete and time.monotonic() < deadline:
+            self._publisher.poll(0.1)
+        return tally.acknowledged()
+
+    def _measure(self, connection: Connection) -> None:
+        self._pipeline.metrics.outbox_depth.set(outbox_depth(connection))
+
+
+class _Tally:
+    """Counts delivery reports, which may come from another thread, and late."""
+
+    def __init__(self, expected: int) -> None:
+        self._lock = threading.Lock()
+        self._expected = expected
+        self._reports = 0
+        self._acknowledged: list[int] = []
+
+    def listener(self, event_id: int) -> Report:
+        def on_report(report: DeliveryReport) -> None:
+            with self._lock:
+                self._reports += 1
+                if report.error is None:
+                    self._acknowledged.append(event_id)
+
+        return on_report
+
+    @property
+    def complete(self) -> bool:
+        with self._lock:
+            return self._reports == self._expected
+
+    def acknowledged(self) -> list[int]:
+        with self._lock:
+            return list(self._acknowledged)
+
+
+def _message(entry: ClaimedEvent) -> OutgoingMessage:
+    event = entry.event
+    headers = [(name, value.encode()) for name, value in event.headers]
+    return OutgoingMessage(event.topic, event.key or b"", event.payload, headers)

@@ -1,0 +1,117 @@
+"""The stage that records outcomes: one transaction for history, outbox and progress, repeated until it is certain."""
+
+import contextlib
+import queue
+import time
+from datetime import UTC, datetime
+
+import structlog
+from sqlalchemy import Engine
+
+from ..errors import TransientError
+from ..storage.settlement import CommitUnknownError, Receipt, Settlement, settle
+from .pipeline import Pipeline
+from .stage import Stage
+from .work import Outcome
+
+log = structlog.get_logger(__name__)
+
+# One transaction records at most about so many outcomes: enough to share its fixed cost, soon visible.
+SETTLEMENT_ROWS = 1_000
+FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.1, 5.0
+
+
+class Settler(Stage):
+    """Writes what is finished, in the order in which it finished."""
+
+    def __init__(self, pipeline: Pipeline, engine: Engine) -> None:
+        super().__init__("settler", pipeline.stopping)
+        self._pipeline = pipeline
+        self._engine = engine
+        self.database_answers = True
+
+    def work(self) -> None:
+        """Settle everything that is finished by now."""
+        outcomes = self._gather()
+        assignments = self._pipeline.assignments
+        ours = [(outcome, assignments.counts(outcome.delivery)) for outcome in outcomes]
+        self._drop([outcome for outcome, counts in ours if not counts])
+        current = [outcome for outcome, counts in ours if counts]
+        if current:
+            self._settle(current)
+
+    def _gather(self) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        with contextlib.suppress(queue.Empty):
+            outcomes += self._pipeline.finished.get(timeout=0.5)
+            while len(outcomes) < SETTLEMENT_ROWS:
+                outcomes += self._pipeline.finished.get_nowait()
+        return outcomes
+
+    def _settle(self, outcomes: list[Outcome]) -> None:
+        deliveries = [outcome.delivery for outcome in outcomes]
+        settlement = self._settlement(outcomes)
+        start = time.perf_counter()
+        receipt = self._write(settlement)
+        if receipt is None:
+            return
+        self._pipeline.metrics.settle_seconds.observe(time.perf_counter() - start)
+        self._lose(receipt)
+        held = [entry for entry in settlement.progress if (entry.topic, entry.partition) not in receipt.fenced]
+        self._pipeline.assignments.settled(deliveries, held)
+        self._pipeline.outbox_filled.set()
+        self._count(outcomes, receipt)
+
+    def _settlement(self, outcomes: list[Outcome]) -> Settlement:
+        batches = {outcome.batch.id: outcome.batch for outcome in outcomes if outcome.batch}
+        return Settlement(
+            group_id=self._pipeline.identity.group_id,
+            rows=tuple(outcome.row for outcome in outcomes if outcome.row),
+            events=tuple(event for outcome in outcomes for event in outcome.events),
+            progress=self._pipeline.assignments.finish([outcome.delivery for outcome in outcomes]),
+            batches=tuple(batches.values()),
+        )
+
+    def _write(self, settlement: Settlement) -> Receipt | None:
+        """Repeat the transaction until its outcome is known; None when we are stopped before."""
+        wait_seconds = FIRST_RETRY_SECONDS
+        while True:
+            try:
+                receipt = settle(self._engine, settlement)
+                self.database_answers = True
+                return receipt
+            except TransientError as error:
+                self.database_answers = False
+                outcome = "unknown" if isinstance(error, CommitUnknownError) else "rolled_back"
+                self._pipeline.metrics.settle_failures.labels(outcome).inc()
+                log.warning("settlement_to_be_repeated", outcome=outcome, error=str(error))
+            self.pause(wait_seconds)
+            if self.stopping:
+                return None
+            self.last_beat_seconds = time.monotonic()
+            wait_seconds = min(2 * wait_seconds, LONGEST_RETRY_SECONDS)
+
+    def _lose(self, receipt: Receipt) -> None:
+        """Another worker has raised the epoch of these partitions: they are not ours any more."""
+        if receipt.fenced:
+            log.warning("partitions_fenced", partitions=len(receipt.fenced))
+            self._pipeline.assignments.remove(receipt.fenced)
+            self._pipeline.fenced.set()
+
+    def _drop(self, outcomes: list[Outcome]) -> None:
+        """Outcomes of partitions that left us: whoever has them now makes them again."""
+        if outcomes:
+            self._pipeline.metrics.fenced.inc(len(outcomes))
+            self._pipeline.assignments.give_back([outcome.delivery for outcome in outcomes])
+
+    def _count(self, outcomes: list[Outcome], receipt: Receipt) -> None:
+        now = datetime.now(UTC)
+        for row in (outcome.row for outcome in outcomes):
+            if row is None:
+                continue
+            if row.job_id in receipt.recorded:
+                self._pipeline.metrics.jobs.labels(row.status, row.reason or "").inc()
+                self._pipeline.metrics.job_seconds.observe(max(0.0, (now - row.submitted_at).total_seconds()))
+            elif row.job_id not in receipt.duplicates:
+                self._pipeline.metrics.fenced.inc()
+        log.debug("outcomes_recorded", rows=len(receipt.recorded), duplicates=len(receipt.duplicates))

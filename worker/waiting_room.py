@@ -1,0 +1,46 @@
+"""The batcher with a lock and a clock: the admitter puts segments in, the engine waits for batches."""
+
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable
+
+from .batcher import Batch, Batcher, PoolKey
+from .message import Partition
+from .work import Segment
+
+
+class WaitingRoom:
+    """Where admitted segments wait for the model. Thread-safe."""
+
+    def __init__(self, batcher: Batcher, clock: Callable[[], float] = time.monotonic) -> None:
+        self._batcher = batcher
+        self._clock = clock
+        self._changed = threading.Condition()
+
+    def __len__(self) -> int:
+        with self._changed:
+            return len(self._batcher)
+
+    def add(self, segments: Iterable[tuple[PoolKey, Segment]]) -> None:
+        """Let segments wait."""
+        with self._changed:
+            for key, segment in segments:
+                self._batcher.add(key, segment)
+            self._changed.notify()
+
+    def take(self, timeout_seconds: float) -> Batch | None:
+        """The next batch; blocks until one is due, at most `timeout_seconds`."""
+        deadline = self._clock() + timeout_seconds
+        with self._changed:
+            while (batch := self._batcher.take(self._clock())) is None:
+                left = deadline - self._clock()
+                if left <= 0:
+                    return None
+                due = self._batcher.ready_in_seconds(self._clock())
+                self._changed.wait(left if due is None else min(left, max(due, 0.001)))
+            return batch
+
+    def remove(self, partitions: Collection[Partition]) -> list[Segment]:
+        """Take out what waits of these partitions."""
+        with self._changed:
+            return self._batcher.remove(lambda segment: segment.delivery.message.partition in partitions)

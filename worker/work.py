@@ -1,0 +1,43 @@
+"""What becomes of a message inside the worker: a segment that waits, then an outcome to be recorded."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from ..schemas.jobs import TranslationJob
+from ..storage.records import BatchRow, HistoryRow, OutboxEvent
+from .assignments import Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """An admitted job, tokenised and waiting for a batch."""
+
+    delivery: Delivery
+    job: TranslationJob
+    pieces: tuple[int, ...]
+    admitted_at: datetime
+    waiting_since_seconds: float
+
+    @property
+    def length(self) -> int:
+        """Source pieces with the END mark: what the segment takes up in a batch."""
+        return len(self.pieces) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A delivery with nothing left to do but recording; without a row the history has the job already."""
+
+    delivery: Delivery
+    row: HistoryRow | None = None
+    events: tuple[OutboxEvent, ...] = ()
+    batch: BatchRow | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who we are in leases and history, and the prefix of our topics."""
+
+    worker_id: str
+    group_id: str
+    topic_prefix: str
