@@ -3,6 +3,8 @@ PYTHON ?= python3
 TORCH ?=
 VENV := .venv
 BIN := $(VENV)/bin
+# mypy wants the package under its own name, whatever the checkout's folder is called.
+TYPING := $(VENV)/typing
 READY := $(VENV)/ready$(if $(TORCH),-$(TORCH))
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format up bench clean
@@ -16,7 +18,7 @@ $(READY): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(BIN)/uv || { echo "installing uv into $(VENV)"; $(BIN)/python -m pip install --quiet uv; }
 	@echo "installing Dragoman and its libraries into $(VENV)$(if $(TORCH), (torch backend: $(TORCH)))"
-	@$(BIN)/uv pip install --python $(BIN)/python $(if $(TORCH),--torch-backend=$(TORCH)) --editable '.[dev]'
+	@$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python $(if $(TORCH),--torch-backend=$(TORCH)) --editable '.[dev]'
 	@touch $@
 
 demo: $(READY)  ## the whole pipeline on a real Kafka and a real PostgreSQL, under a minute
@@ -28,7 +30,8 @@ test: $(READY)  ## all tests, those with services too
 check: $(READY)  ## formatter, linter, types, import contracts, tests without services
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/python -m dragoman.cli.typecheck
+	@mkdir -p $(TYPING) && ln -sfn $(CURDIR) $(TYPING)/dragoman
+	cd $(TYPING) && MYPYPATH=. $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/.mypy_cache -p dragoman
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q -m "not services"
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ..model.train_config import load_train_config
+from ..model.train_config import load_train_config, resolve
 from ..model.training import TrainReport
 from ..model.training import train as run_training
 
@@ -18,7 +18,8 @@ def train(config: Path) -> None:
     try:
         output = run_training(parsed, folder, _show)
     except KeyboardInterrupt:
-        click.echo(f"\ninterrupted; the last evaluation's checkpoint is in {folder / parsed.output}", err=True)
+        kept = resolve(parsed.output, folder)
+        click.echo(f"\ninterrupted; what the last evaluation saved, if there was one, is in {kept}", err=True)
         raise SystemExit(130) from None
     click.echo(f"saved {output}")
 

@@ -41,7 +41,7 @@ def translate(source: str, target: str, model: Path | None, device: str | None, 
         refused += _translate_lines(translator, (first_line, lines), options, limits)
     if refused:
         raise ConfigurationError(
-            f"{refused} lines were too long and are empty in the output: split them into sentences"
+            f"lines too long for the model, empty in the output: {refused}; split them into sentences"
         )
 
 
@@ -62,18 +62,20 @@ def _translate_lines(
             fit.append(place)
     for place, result in zip(fit, translator.translate([lines[i] for i in fit], options, limits), strict=True):
         results[place] = result.text
-    sys.stdout.write("".join(f"{text}\n" for text in results))
-    sys.stdout.flush()
+    sys.stdout.buffer.write("".join(f"{text}\n" for text in results).encode())
+    sys.stdout.buffer.flush()
     return refused
 
 
 def _chunks() -> Iterator[tuple[int, list[str]]]:
     """(Number of the first line, lines) of standard input; only a line feed ends a line."""
-    sys.stdin.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
-    first = 1
+    lines = enumerate(sys.stdin.buffer, 1)
+    while chunk := list(itertools.islice(lines, CHUNK_LINES)):
+        yield chunk[0][0], [_decoded(number, line) for number, line in chunk]
+
+
+def _decoded(number: int, line: bytes) -> str:
     try:
-        while lines := [line.rstrip("\n") for line in itertools.islice(sys.stdin, CHUNK_LINES)]:
-            yield first, lines
-            first += len(lines)
+        return line.decode().removesuffix("\n")
     except UnicodeDecodeError as error:
-        raise ConfigurationError(f"standard input is not UTF-8 after line {first - 1}: convert it first") from error
+        raise ConfigurationError(f"line {number} of standard input is not UTF-8: convert it first") from error

@@ -32,7 +32,7 @@ FILES = ("config.json", "model.safetensors", "tokenizer.model", "README.md")
 
 
 class CheckpointError(ConfigurationError):
-    """A checkpoint folder is missing, damaged or of another format version."""
+    """A checkpoint folder is missing, damaged or of another format version, or cannot be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,65 @@ class Checkpoint:
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> str:
-    """Write `folder` as a whole or not at all, replacing an older one; returns the content hash."""
+    """Write `folder` as a whole or not at all, replacing an older checkpoint; returns the content hash.
+
+    Raises `CheckpointError` when the disk refuses, or when a weight is not finite; the older one is then untouched.
+    """
+    folder = folder.resolve()
+    check_replaceable(folder)
+    try:
+        return _save(checkpoint, folder)
+    except OSError as error:
+        raise CheckpointError(
+            f"the checkpoint {folder} cannot be written, what was there is untouched: {error}"
+        ) from error
+
+
+def check_replaceable(folder: Path) -> None:
+    """Raise `CheckpointError` if saving to `folder` would remove anything but an older checkpoint."""
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file()):
+        raise CheckpointError(f"{folder} exists and is not a checkpoint: remove it, or name another folder")
+
+
+def load_checkpoint(folder: Path, device: torch.device) -> Checkpoint:
+    """Read and verify a checkpoint; raises `CheckpointError` with what is wrong with which file."""
+    try:
+        manifest = _verified_manifest(folder)
+        return _read(folder, device, _content_hash(manifest))
+    except OSError as error:
+        raise CheckpointError(f"the checkpoint {folder} cannot be read: {error}") from error
+
+
+def _read(folder: Path, device: torch.device, sha256: str) -> Checkpoint:
+    config = _read_json(folder / "config.json")
+    try:
+        with torch.device("meta"):
+            network = Transformer(TransformerConfig(**config["shape"]))
+        tokenizer = Tokenizer((folder / "tokenizer.model").read_bytes())
+        weights = safetensors.torch.load_file(folder / "model.safetensors", device=str(device))
+        network = _with_weights(network, {name: tensor.float() for name, tensor in weights.items()}, device)
+        pairs = tuple((source, target) for source, target in config["pairs"])
+        name = config["name"]
+        card = (folder / "README.md").read_text(encoding="utf-8")
+    except (ConfigurationError, KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
+        raise CheckpointError(f"the checkpoint {folder} does not fit this version of Dragoman: {error}") from error
+    if len(tokenizer) != network.config.vocabulary_size:
+        raise CheckpointError(
+            f"the checkpoint {folder} mixes a vocabulary of {len(tokenizer)} pieces with a network of "
+            f"{network.config.vocabulary_size}: take both from one training run"
+        )
+    return Checkpoint(name, pairs, network.eval(), tokenizer, card, sha256)
+
+
+def _with_weights(network: Transformer, weights: dict[str, torch.Tensor], device: torch.device) -> Transformer:
+    network.load_state_dict(weights, assign=True)
+    # The position codes are computed, not stored, so the meta device left them empty.
+    with torch.device(device):
+        network.positions = type(network).position_codes(network.config)
+    return network.requires_grad_(requires_grad=False)
+
+
+def _save(checkpoint: Checkpoint, folder: Path) -> str:
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -64,41 +122,9 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> str:
         )
         fresh.chmod(0o755)
         _swap(fresh, folder)
-    except BaseException:
+    finally:
         shutil.rmtree(fresh, ignore_errors=True)
-        raise
     return _content_hash(manifest)
-
-
-def load_checkpoint(folder: Path, device: torch.device) -> Checkpoint:
-    """Read and verify a checkpoint; raises `CheckpointError` with what is wrong with which file."""
-    manifest = _verified_manifest(folder)
-    config = json.loads((folder / "config.json").read_text())
-    try:
-        with torch.device("meta"):
-            network = Transformer(TransformerConfig(**config["shape"]))
-        tokenizer = Tokenizer((folder / "tokenizer.model").read_bytes())
-        weights = safetensors.torch.load_file(folder / "model.safetensors", device=str(device))
-        network = _with_weights(network, {name: tensor.float() for name, tensor in weights.items()}, device)
-        pairs = tuple((source, target) for source, target in config["pairs"])
-        name = config["name"]
-    except (KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
-        raise CheckpointError(f"the checkpoint {folder} does not fit this version of Dragoman: {error}") from error
-    if len(tokenizer) != network.config.vocabulary_size:
-        raise CheckpointError(
-            f"the checkpoint {folder} mixes a vocabulary of {len(tokenizer)} pieces with a network of "
-            f"{network.config.vocabulary_size}: take both from one training run"
-        )
-    card = (folder / "README.md").read_text(encoding="utf-8")
-    return Checkpoint(name, pairs, network.eval(), tokenizer, card, _content_hash(manifest))
-
-
-def _with_weights(network: Transformer, weights: dict[str, torch.Tensor], device: torch.device) -> Transformer:
-    network.load_state_dict(weights, assign=True)
-    # The position codes are computed, not stored, so the meta device left them empty.
-    with torch.device(device):
-        network.positions = type(network).position_codes(network.config)
-    return network.requires_grad_(requires_grad=False)
 
 
 def _write_files(checkpoint: Checkpoint, folder: Path) -> None:
@@ -112,12 +138,23 @@ def _write_files(checkpoint: Checkpoint, folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     (folder / "README.md").write_text(checkpoint.card, encoding="utf-8")
     (folder / "tokenizer.model").write_bytes(checkpoint.tokenizer.serialized)
-    weights = {name: tensor.half().cpu().contiguous() for name, tensor in checkpoint.network.state_dict().items()}
-    safetensors.torch.save_file(weights, folder / "model.safetensors")
+    # Not `save_file`, whose files only their owner may read.
+    (folder / "model.safetensors").write_bytes(safetensors.torch.save(_stored_weights(checkpoint.network)))
+
+
+def _stored_weights(network: Transformer) -> dict[str, torch.Tensor]:
+    weights = {name: tensor.half().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    broken = [name for name, tensor in weights.items() if not tensor.isfinite().all()]
+    if broken:
+        raise CheckpointError(f"the weights {', '.join(broken)} are not finite as 16-bit floats: the training diverged")
+    return weights
 
 
 def _swap(fresh: Path, folder: Path) -> None:
-    """Put `fresh` in the place of `folder`; a crash leaves one of the two whole."""
+    """Put `fresh` in the place of `folder`, or leave that as it was.
+
+    A crash between the two renames leaves the old checkpoint beside `folder`, as `.NAME-replaced`.
+    """
     for name in (*FILES, MANIFEST):
         with (fresh / name).open("rb") as file:
             os.fsync(file.fileno())
@@ -126,8 +163,12 @@ def _swap(fresh: Path, folder: Path) -> None:
         return
     old = folder.with_name(f".{folder.name}-replaced")
     shutil.rmtree(old, ignore_errors=True)
-    folder.rename(old)
-    fresh.rename(folder)
+    try:
+        folder.rename(old)
+        fresh.rename(folder)
+    finally:
+        if not folder.exists():
+            old.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -142,7 +183,9 @@ def _verified_manifest(folder: Path) -> dict[str, dict[str, object]]:
             f"the checkpoint {folder} has format version {manifest.get('format_version')}, "
             f"this version of Dragoman reads {FORMAT_VERSION}"
         )
-    files: dict[str, dict[str, object]] = manifest.get("files", {})
+    files = manifest.get("files")
+    if not isinstance(files, dict):
+        raise CheckpointError(f"{folder / MANIFEST} lists no files: copy the whole checkpoint again")
     for name in FILES:
         if not (folder / name).is_file():
             raise CheckpointError(f"the checkpoint {folder} has no {name}: copy the whole folder again")
@@ -153,9 +196,9 @@ def _verified_manifest(folder: Path) -> dict[str, dict[str, object]]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text())
-    except OSError as error:
-        raise CheckpointError(f"{path.parent} is not a checkpoint: it has no readable {path.name}") from error
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path.parent} is not a checkpoint: it has no {path.name}") from error
     except ValueError as error:
         raise CheckpointError(f"{path} is not JSON: copy the whole checkpoint again") from error
     if not isinstance(content, dict):

@@ -6,6 +6,7 @@ A corpus file is UTF-8, one pair a line, columns parted by a tab: source, target
 
 import gzip
 import lzma
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -82,7 +83,7 @@ def read_rows(path: Path) -> Iterator[list[str]]:
                 yield columns
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path}, after line {number}: not UTF-8; convert the file first") from error
-    except (OSError, EOFError, lzma.LZMAError) as error:
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise ConfigurationError(f"the corpus file {path} cannot be read: {error}") from error
 
 

@@ -1,8 +1,8 @@
 """Greedy and beam search over a step function. Knows no network, no text: any architecture can be decoded.
 
-A step function takes the last pieces (N,) and a state, and returns scores (N, V) of the next pieces; the state's
-`select` keeps, reorders or repeats rows. Finished rows leave the batch. Letters: B segments, K beam size, N rows of
-the running batch, V vocabulary.
+A step function takes the last pieces (N,) and a state, and returns finite scores (N, V) of the next pieces; the
+state's `select` keeps, reorders or repeats rows. Finished rows leave the batch. Letters: B segments, K beam size,
+N rows of the running batch, V vocabulary.
 """
 
 from collections.abc import Callable, Sequence
@@ -61,6 +61,8 @@ class Rows:
 @torch.inference_mode()
 def search(step: Step[State], state: State, rows: Rows, options: SearchOptions) -> list[Hypothesis]:
     """The best hypothesis of each row of `state`; row i gets at most `rows.limits[i]` pieces and then END."""
+    if not rows.limits:
+        return []
     if options.beam_size == 1:
         return _greedy(step, state, rows, options)
     return _beam(step, state, rows, options)
@@ -71,7 +73,7 @@ def _greedy(step: Step[State], state: State, rows: Rows, options: SearchOptions)
     totals = [0.0] * len(rows.limits)
     active = list(range(len(rows.limits)))
     last = torch.full((len(active),), BEGIN, device=rows.device)
-    for position in range(max(rows.limits, default=0) + 1):
+    for position in range(max(rows.limits) + 1):
         scores = _log_probabilities(step(last, state), position, [rows.limits[row] for row in active])
         gains, chosen = scores.max(-1)  # (N, V) -> (N,)
         kept = []
@@ -101,7 +103,8 @@ class _Beam:
     def advance(self, candidates: list[tuple[float, int, int]], options: SearchOptions) -> list[tuple[int, int]]:
         """Take candidates (log-probability, parent, piece), best first; returns (parent, piece) of those that run on.
 
-        An END among the first K finishes a hypothesis; with K finished ones the segment is done.
+        An END among the first K finishes a hypothesis; with K finished ones the segment is done. Where a vocabulary
+        smaller than K leaves places free, hypotheses of probability 0 fill them: every segment has K rows.
         """
         running: list[tuple[tuple[int, ...], float]] = []
         chosen: list[tuple[int, int]] = []
@@ -113,6 +116,10 @@ class _Beam:
             elif len(chosen) < options.beam_size and total > float("-inf"):
                 running.append(((*pieces, piece), total))
                 chosen.append((parent, piece))
+        if running:
+            missing = options.beam_size - len(running)
+            running += [(running[0][0], float("-inf"))] * missing
+            chosen += [chosen[0]] * missing
         self.running = running
         return [] if len(self.finished) >= options.beam_size else chosen
 
@@ -124,7 +131,7 @@ def _beam(step: Step[State], state: State, rows: Rows, options: SearchOptions) -
     beams = [_Beam(limit) for limit in rows.limits]
     active, width = beams, 1  # rows a segment: one at first, then K
     last = torch.full((len(beams),), BEGIN, device=rows.device)
-    for position in range(max(rows.limits, default=0) + 1):
+    for position in range(max(rows.limits) + 1):
         limits = [beam.limit for beam in active for _ in range(width)]
         scores = _log_probabilities(step(last, state), position, limits)
         kept: list[int] = []

@@ -7,6 +7,7 @@ from typing import Any
 
 import sacrebleu
 
+from ..errors import ConfigurationError
 from .corpus import read_rows
 from .decoding import SearchOptions
 from .translator import Translator
@@ -36,8 +37,13 @@ class Quality:
 
 
 def read_test_set(path: Path) -> TestSet:
-    """Read source, target and, in an optional third column, further references parted by ` ||| `."""
+    """Read source, target and, in an optional third column, further references parted by ` ||| `.
+
+    Raises `ConfigurationError` for a file that is empty or not a test set.
+    """
     rows = list(read_rows(path))
+    if not rows:
+        raise ConfigurationError(f"the test set {path} is empty: nothing can be measured on it")
     more = [row[2].split(REFERENCE_SEPARATOR) if len(row) > 2 and row[2] else [] for row in rows]
     references = tuple((row[1], *others) for row, others in zip(rows, more, strict=True))
     return TestSet(tuple(row[0] for row in rows), references)
@@ -50,7 +56,7 @@ def evaluate(translator: Translator, test_set: TestSet, options: SearchOptions) 
 
 def score(translations: Sequence[str], references: Sequence[Sequence[str]]) -> Quality:
     """Score translations; where a segment has fewer references than another, the missing ones count as none."""
-    most = max(map(len, references), default=1)
+    most = max(map(len, references))
     columns: list[list[Any]] = [
         [row[place] if place < len(row) else None for row in references] for place in range(most)
     ]

@@ -12,6 +12,8 @@ import sentencepiece
 from ..errors import ConfigurationError
 
 PAD, UNKNOWN, BEGIN, END = 0, 1, 2, 3
+# Byte pieces can spell line feeds and NUL, which no translation needs and not every reader can take.
+SPACE_FOR_CONTROL = dict.fromkeys(range(32), " ")
 
 
 class Tokenizer:
@@ -26,12 +28,8 @@ class Tokenizer:
         except RuntimeError as error:
             raise ConfigurationError(f"not a SentencePiece model: {error}") from error
         special = self._processor
-        if (special.pad_id(), special.unk_id(), special.bos_id(), special.eos_id()) != (
-            PAD,
-            UNKNOWN,
-            BEGIN,
-            END,
-        ):
+        ids = special.pad_id(), special.unk_id(), special.bos_id(), special.eos_id()
+        if ids != (PAD, UNKNOWN, BEGIN, END):
             raise ConfigurationError("the SentencePiece model must number pad, unk, bos, eos as 0, 1, 2, 3")
 
     @classmethod
@@ -66,6 +64,6 @@ class Tokenizer:
         return pieces
 
     def decode(self, pieces: Sequence[Sequence[int]]) -> list[str]:
-        """Text of each list of pieces."""
+        """Text of each list of pieces: one line, whatever the pieces."""
         texts: list[str] = self._processor.decode([list(row) for row in pieces])
-        return texts
+        return [text.translate(SPACE_FOR_CONTROL) for text in texts]

@@ -6,9 +6,9 @@ Paths in the file are relative to the folder of the file, after `~` and environm
 import os
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import ConfigurationError
 
@@ -27,16 +27,22 @@ class DataConfig(_Section):
 
 
 class ShapeConfig(_Section):
-    """Shape of the Transformer and size of its vocabulary."""
+    """Shape of the Transformer and size of its vocabulary; `width` is even and divides by `heads`."""
 
     vocabulary_size: int = Field(8000, ge=300)
-    width: int = 256
-    heads: int = 4
-    feed_forward: int = 1024
-    encoder_layers: int = 4
-    decoder_layers: int = 2
+    width: int = Field(256, ge=2)
+    heads: int = Field(4, ge=1)
+    feed_forward: int = Field(1024, ge=1)
+    encoder_layers: int = Field(4, ge=1)
+    decoder_layers: int = Field(2, ge=1)
     dropout: float = Field(0.1, ge=0, lt=1)
-    max_positions: int = 512
+    max_positions: int = Field(512, ge=16)
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> Self:
+        if self.width % self.heads or self.width % 2:
+            raise ValueError(f"width {self.width} must be even and divide by heads {self.heads}")
+        return self
 
 
 class OptimiserConfig(_Section):
@@ -85,6 +91,15 @@ class TrainConfig(_Section):
     run: RunConfig = RunConfig()
     card: CardConfig
 
+    @model_validator(mode="after")
+    def _positions_are_enough(self) -> Self:
+        if self.data.max_pieces >= self.shape.max_positions:
+            raise ValueError(
+                f"data.max_pieces {self.data.max_pieces} and an end mark do not fit into "
+                f"shape.max_positions {self.shape.max_positions}"
+            )
+        return self
+
 
 def load_train_config(path: Path) -> tuple[TrainConfig, Path]:
     """Read a config file; returns it with the folder its paths are relative to."""
@@ -95,7 +110,9 @@ def load_train_config(path: Path) -> tuple[TrainConfig, Path]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"the training config {path} is not TOML: {error}") from error
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        faults = "; ".join(
+            ": ".join(filter(None, [".".join(map(str, fault["loc"])), fault["msg"]])) for fault in error.errors()
+        )
         raise ConfigurationError(f"the training config {path} is not usable: {faults}") from None
     if config.run.max_steps is None and config.run.max_minutes is None:
         raise ConfigurationError(f"the training config {path} never ends: set run.max_steps or run.max_minutes")

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..errors import ConfigurationError, DragomanError
 from .batching import BatchLimits, shuffled_batches
-from .checkpoint import Checkpoint, save_checkpoint
+from .checkpoint import Checkpoint, check_replaceable, save_checkpoint
 from .corpus import CorpusReport, Pair, read_corpus
 from .decoding import SearchOptions
 from .evaluation import Quality, TestSet, evaluate, read_test_set
@@ -34,7 +34,7 @@ REPORT_SECONDS = 10.0
 
 
 class TrainingDivergedError(DragomanError):
-    """The loss is not a number any more; the last saved checkpoint is untouched."""
+    """The loss or its gradient is not a number any more; the last saved checkpoint is untouched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +62,34 @@ Listener = Callable[[TrainReport], None]
 
 
 def train(config: TrainConfig, folder: Path, listener: Listener) -> Path:
-    """Run a training as configured and return the checkpoint folder; the corpus report goes into its card."""
+    """Run a training as configured and return the checkpoint folder; the corpus report goes into its card.
+
+    What can be refused is refused before the first step, with `ConfigurationError`.
+    """
     torch.manual_seed(config.run.seed)
     keep_freed_memory()
     if config.run.threads:
         torch.set_num_threads(config.run.threads)
+    output = resolve(config.output, folder)
+    check_replaceable(output)
     dev = read_test_set(resolve(config.data.dev, folder))
     corpus = CorpusReport()
     paths = [resolve(path, folder) for path in config.data.train]
     pairs = list(read_corpus(paths, corpus, config.data.max_characters))
     if not pairs:
         raise ConfigurationError(f"the corpus is empty after cleaning ({corpus}): check data.train")
-    tokenizer = Tokenizer.train(
-        (text for pair in pairs for text in (pair.source, pair.target)), config.shape.vocabulary_size
-    )
+    tokenizer, examples = _learn_vocabulary(config, pairs)
+    TrainingRun(config, tokenizer, examples, dev).run(listener, output, str(corpus))
+    return output
+
+
+def _learn_vocabulary(config: TrainConfig, pairs: list[Pair]) -> tuple[Tokenizer, list[Example]]:
+    lines = (text for pair in pairs for text in (pair.source, pair.target))
+    tokenizer = Tokenizer.train(lines, config.shape.vocabulary_size)
     examples = encode_pairs(pairs, tokenizer, config.data.max_pieces)
-    run = TrainingRun(config, tokenizer, examples, dev)
-    run.run(listener, resolve(config.output, folder), str(corpus))
-    return resolve(config.output, folder)
+    if not examples:
+        raise ConfigurationError(f"every pair has more than {config.data.max_pieces} pieces: raise data.max_pieces")
+    return tokenizer, examples
 
 
 def encode_pairs(pairs: list[Pair], tokenizer: Tokenizer, max_pieces: int) -> list[Example]:
@@ -119,18 +129,23 @@ class TrainingRun:
 
     def run(self, listener: Listener, output: Path, corpus: str) -> None:
         """Train to the end, saving the averaged network at every evaluation and once more, fully measured, at last."""
+        self._check_dev()
+        loss = math.nan
         while self.progress < 1:
             for batch in self._batches():
                 loss = self._train_batch([self.examples[i] for i in batch])
-                if self._due(listener, loss):
+                self._report_when_due(listener, loss)
+                if self._evaluation_is_due():
                     quality = self._quality(self.config.run.evaluate_segments, SearchOptions(beam_size=1))
-                    self._save(listener, self._report(loss, quality), output, corpus)
+                    self._save(quality, output, corpus)
+                    listener(self._report(loss, quality))
                 if self.progress >= 1:
                     break
             else:
                 self.epoch += 1
         quality = self._quality(len(self.dev.sources), SearchOptions(beam_size=4))
-        self._save(listener, self._report(loss, quality), output, corpus)
+        self._save(quality, output, corpus)
+        listener(self._report(loss, quality))
 
     def _batches(self) -> list[list[int]]:
         lengths = [(len(example.source), len(example.target)) for example in self.examples]
@@ -142,21 +157,26 @@ class TrainingRun:
         set_learning_rate(self.optimisers, factor)
         self.network.train()
         loss = self._loss(pad([example.source for example in batch]), pad([example.target for example in batch]))
-        value = loss.item()
-        if not math.isfinite(value):
-            raise TrainingDivergedError(
-                f"the loss is {value} at step {self.step}: lower optimiser.learning_rate or raise warmup_steps; "
-                "the last checkpoint is untouched"
-            )
+        value = self._finite("loss", loss)
         for optimiser in self.optimisers:
             optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.optimiser.clip_norm)
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.optimiser.clip_norm)
+        self._finite("gradient", norm)
         for optimiser in self.optimisers:
             optimiser.step()
         self._update_average()
         self.step += 1
         self.target_tokens += sum(len(example.target) - 1 for example in batch)
+        return value
+
+    def _finite(self, name: str, number: Tensor) -> float:
+        value = number.item()
+        if not math.isfinite(value):
+            raise TrainingDivergedError(
+                f"the {name} is {value} at step {self.step}: lower optimiser.learning_rate or raise warmup_steps; "
+                "the last checkpoint is untouched"
+            )
         return value
 
     def _loss(self, source: Tensor, target: Tensor) -> Tensor:
@@ -169,21 +189,24 @@ class TrainingRun:
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        # Early steps are forgotten faster: the first average is the network itself.
+        # Early steps are forgotten faster: the first average is nearly the network itself.
         decay = min(self.config.run.average_decay, (1 + self.step) / (10 + self.step))
         averages: list[Tensor] = list(self.average.parameters())
         parameters: list[Tensor] = list(self.network.parameters())
         torch._foreach_lerp_(averages, parameters, 1 - decay)
 
-    def _due(self, listener: Listener, loss: float) -> bool:
+    def _report_when_due(self, listener: Listener, loss: float) -> None:
         now = time.monotonic()
         if now - self.reported >= REPORT_SECONDS:
             self.reported = now
             listener(self._report(loss, None))
-        if now - self.evaluated >= 60 * self.config.run.evaluate_minutes:
+
+    def _evaluation_is_due(self) -> bool:
+        now = time.monotonic()
+        due = now - self.evaluated >= 60 * self.config.run.evaluate_minutes
+        if due:
             self.evaluated = now
-            return True
-        return False
+        return due
 
     def _report(self, loss: float, quality: Quality | None) -> TrainReport:
         seconds = time.monotonic() - self.started
@@ -199,18 +222,24 @@ class TrainingRun:
 
     def _quality(self, segments: int, options: SearchOptions) -> Quality:
         sample = TestSet(self.dev.sources[:segments], self.dev.references[:segments])
-        return evaluate(Translator(self._checkpoint(""), torch.device("cpu")), sample, options)
+        return evaluate(self._translator(), sample, options)
 
-    def _save(self, listener: Listener, report: TrainReport, output: Path, corpus: str) -> None:
-        if report.quality is None:
-            return
+    def _check_dev(self) -> None:
+        """Refuse at once a development set that the network could not translate at the end."""
+        translator = self._translator()
+        translator.check_lengths(translator.encode(self.dev.sources))
+
+    def _translator(self) -> Translator:
+        return Translator(self._checkpoint(""), torch.device("cpu"))
+
+    def _save(self, quality: Quality, output: Path, corpus: str) -> None:
+        minutes = (time.monotonic() - self.started) / 60
         training = (
-            f"{report.step} steps, {report.epoch} full epochs, {self.target_tokens:,} target pieces "
-            f"in {report.seconds / 60:.0f} minutes on the CPU"
+            f"{self.step} steps, {self.epoch} full epochs, {self.target_tokens:,} target pieces "
+            f"in {minutes:.0f} minutes on the CPU"
         )
-        measured = Measured(corpus, training, ((Path(self.config.data.dev).name, report.quality),))
+        measured = Measured(corpus, training, ((Path(self.config.data.dev).name, quality),))
         save_checkpoint(self._checkpoint(model_card(self.config, measured)), output)
-        listener(report)
 
     def _checkpoint(self, card: str) -> Checkpoint:
         pairs = ((self.config.source, self.config.target),)

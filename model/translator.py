@@ -3,6 +3,7 @@
 Knows checkpoint, tokenizer, network and search; knows nothing of jobs.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,8 @@ class Translator:
 
     def translate_pieces(self, sources: Sequence[Sequence[int]], options: SearchOptions) -> list[Translation]:
         """Translate one padded batch of source pieces, as `encode` gives them, in the order given."""
+        if not sources:
+            return []
         rows = Rows(tuple(_target_limit(len(source)) for source in sources), self.device)
         network = self.checkpoint.network
         with torch.inference_mode():
@@ -79,7 +82,7 @@ class Translator:
         Raises `ConfigurationError` for a text of more than `max_source_pieces`.
         """
         sources = self.encode(texts)
-        self._check_lengths(sources)
+        self.check_lengths(sources)
         order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
         lengths = [len(sources[i]) + 1 for i in order]
         results: list[tuple[int, Translation]] = []
@@ -89,7 +92,8 @@ class Translator:
             results += zip(batch, translations, strict=True)
         return [translation for _, translation in sorted(results, key=lambda result: result[0])]
 
-    def _check_lengths(self, sources: Sequence[Sequence[int]]) -> None:
+    def check_lengths(self, sources: Sequence[Sequence[int]]) -> None:
+        """Raise `ConfigurationError` for the first text of more than `max_source_pieces`."""
         for number, source in enumerate(sources, 1):
             if len(source) > self.max_source_pieces:
                 raise ConfigurationError(
@@ -109,6 +113,8 @@ def resolve_device(name: str) -> torch.device:
     """The device called cpu, cuda, cuda:N or auto; raises `ConfigurationError` if it is not there."""
     if name == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise ConfigurationError(f"{name!r} is no device: take cpu, cuda, cuda:N or auto")
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigurationError(

@@ -25,7 +25,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from ..errors import ConfigurationError, TransientError
 from ..kafka_settings import kafka_client_config
-from ..schemas.topics import JOB_TOPICS
+from ..schemas.topics import TOPICS
 from ..settings import Settings
 from .errors import BrokerUnavailableError, MissingTopicError
 from .publisher import DeliveryReport, OnReport, OutgoingMessage
@@ -102,7 +102,7 @@ class KafkaPublisher:
             "compression.type": "lz4",
             "linger.ms": 5,
             "message.timeout.ms": max(1, int(self._settings.delivery_timeout_seconds * 1000)),
-            "message.max.bytes": max(topic.max_message_bytes for topic in JOB_TOPICS.values()),
+            "message.max.bytes": max(topic.max_message_bytes for topic in TOPICS),
             "queue.buffering.max.messages": self._settings.producer_buffer_messages,
             "queue.buffering.max.kbytes": _BUFFER_KBYTES,
             **self._errors.config,

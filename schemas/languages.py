@@ -1,6 +1,7 @@
 """Language tags: well-formed BCP-47 in one spelling. Does not know which pairs a model translates."""
 
 import re
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -25,6 +26,7 @@ _TWO_LETTER_CODES = frozenset(
 )
 
 
+@lru_cache(maxsize=1024)
 def normalised_tag(tag: str) -> str:
     """Return `tag` in its canonical spelling (`PT_br` is `pt-BR`); raises ValueError if it is none."""
     found = _TAG.fullmatch(tag.replace("_", "-").lower()) if len(tag) <= _LONGEST_TAG and tag.isascii() else None

@@ -14,10 +14,11 @@ class ClientLostError(TransientError):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """What Kafka knows of a partition: the first message there is, and the group's committed offset if any."""
+    """What Kafka knows of a partition: the first message there is, the next to come, the group's committed offset."""
 
     first_offset: int
-    committed_offset: int | None
+    end_offset: int
+    committed_offset: int | None = None
 
     @property
     def start(self) -> int:

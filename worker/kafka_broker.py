@@ -6,12 +6,13 @@ one outstanding: a synchronous commit, or a close with one outstanding, can hang
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 import structlog
 from confluent_kafka import (
-    OFFSET_INVALID,
+    OFFSET_END,
     TIMESTAMP_NOT_AVAILABLE,
     Consumer,
     KafkaError,
@@ -54,6 +55,7 @@ class KafkaBroker:
         self._commit_outstanding = False
         self._committed: dict[Partition, int] = {}
         self._committed_at_seconds = 0.0
+        self._closing = False
         self._client = Consumer(consumer_config(settings) | {"on_commit": self._on_commit, "error_cb": self._on_error})
         self._client.subscribe(
             list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
@@ -61,8 +63,9 @@ class KafkaBroker:
 
     def poll(self, timeout_seconds: float) -> list[Message]:
         self._moved.clear()
-        first = self._client.poll(timeout_seconds)
-        received = [] if first is None else [first, *self._client.consume(POLL_MESSAGES - 1, 0)]
+        with _client_errors():
+            first = self._client.poll(timeout_seconds)
+            received = [] if first is None else [first, *self._client.consume(POLL_MESSAGES - 1, 0)]
         messages = []
         for record in received:
             error = record.error()
@@ -87,38 +90,37 @@ class KafkaBroker:
         wanted = {partition: offset for partition, offset in offsets.items() if partition in self._assigned}
         if not wanted:
             return
-        # Assigning anew sets the position for certain; a seek on a paused partition may be ignored.
-        self._client.incremental_unassign([TopicPartition(*partition) for partition in wanted])
-        self._client.incremental_assign([TopicPartition(*partition, offset) for partition, offset in wanted.items()])
+        with _client_errors():
+            # Assigning anew sets the position for certain; a seek on a paused partition may be ignored.
+            self._client.incremental_unassign(_entries(wanted))
+            self._client.incremental_assign([TopicPartition(*key, offset) for key, offset in wanted.items()])
+            self._adjust_flow(wanted)
         self._started |= wanted.keys()
         self._moved.update(wanted)
-        if self._paused:
-            self._client.pause([TopicPartition(*partition) for partition in wanted])
 
     def positions(self, partitions: Sequence[Partition]) -> dict[Partition, Position]:
         found: dict[Partition, Position] = {}
+        if not partitions:
+            return found
         deadline = time.monotonic() + POSITION_TIMEOUT_SECONDS
         try:
-            committed = self._client.committed(
-                [TopicPartition(*partition) for partition in partitions], timeout=POSITION_TIMEOUT_SECONDS
-            )
-            for entry in committed:
+            for entry in self._client.committed(_entries(partitions), timeout=POSITION_TIMEOUT_SECONDS):
                 left = max(0.1, deadline - time.monotonic())
                 marks = self._client.get_watermark_offsets(TopicPartition(entry.topic, entry.partition), timeout=left)
-                if marks is not None:
-                    offset = entry.offset if entry.offset >= 0 else None
-                    found[(entry.topic, entry.partition)] = Position(marks[0], offset)
+                if marks is not None and entry.error is None:
+                    committed = entry.offset if entry.offset >= 0 else None
+                    found[_key(entry)] = Position(marks[0], marks[1], committed)
         except KafkaException as error:
             log.warning("positions_unknown", error=_name(error.args[0]))
         return found
 
     def pause(self) -> None:
         self._paused = True
-        self._each_started(self._client.pause)
+        self._adjust_flow(self._started)
 
     def resume(self) -> None:
         self._paused = False
-        self._each_started(self._client.resume)
+        self._adjust_flow(self._started)
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         changed = {
@@ -147,43 +149,49 @@ class KafkaBroker:
         return total
 
     def close(self, timeout_seconds: float) -> bool:
-        if not self._commit_is_answered(timeout_seconds / 2):
-            return False
+        # From here on the listener hears nothing: a close that is late would take partitions from our successor.
+        self._closing = True
+        self._wait_for_commit(timeout_seconds / 2)
         closing = threading.Thread(target=self._client.close, name="kafka-close", daemon=True)
         closing.start()
         closing.join(timeout_seconds / 2)
         return not closing.is_alive()
 
-    def _commit_is_answered(self, timeout_seconds: float) -> bool:
+    def _wait_for_commit(self, timeout_seconds: float) -> None:
         deadline = time.monotonic() + timeout_seconds
         while self._commit_outstanding and time.monotonic() < deadline:
             self._client.poll(0.05)
-        return not self._commit_outstanding
 
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        if self._closing:
+            return
         keys = [_key(entry) for entry in partitions]
         self._metrics.rebalances.labels("assigned").inc()
         self._assigned |= set(keys)
         offsets = self._listener.assigned(self.positions(keys))
         started = {key: offsets[key] for key in keys if key in offsets}
-        self._client.incremental_assign([TopicPartition(*key, started.get(key, OFFSET_INVALID)) for key in keys])
+        # Those left out wait at the end, paused: without a position the client would go by committed offsets, and
+        # give up where there are none.
+        self._client.incremental_assign([TopicPartition(*key, started.get(key, OFFSET_END)) for key in keys])
+        self._client.pause(_entries(set(keys) - started.keys()))
+        self._adjust_flow(started)
         self._started |= started.keys()
         self._moved.update(started)
-        idle = keys if self._paused else [key for key in keys if key not in started]
-        self._client.pause([TopicPartition(*key) for key in idle])
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         keys = [_key(entry) for entry in partitions]
         self._metrics.rebalances.labels("revoked").inc()
         self._forget(keys)
-        self._listener.revoked(keys)
+        if not self._closing:
+            self._listener.revoked(keys)
         self._client.incremental_unassign(partitions)
 
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         keys = [_key(entry) for entry in partitions]
         self._metrics.rebalances.labels("lost").inc()
         self._forget(keys)
-        self._listener.lost(keys)
+        if not self._closing:
+            self._listener.lost(keys)
         self._client.incremental_unassign(partitions)
 
     def _forget(self, keys: Sequence[Partition]) -> None:
@@ -192,14 +200,17 @@ class KafkaBroker:
         for key in keys:
             self._committed.pop(key, None)
 
-    def _each_started(self, action: Callable[[list[TopicPartition]], None]) -> None:
-        if self._started:
-            action([TopicPartition(*partition) for partition in self._started])
+    def _adjust_flow(self, partitions: Collection[Partition]) -> None:
+        """Pause or resume; the client remembers a pause beyond the end of an assignment, so each start says which."""
+        if partitions:
+            (self._client.pause if self._paused else self._client.resume)(_entries(partitions))
 
     def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         self._commit_outstanding = False
-        for failed in [error, *(entry.error for entry in partitions)]:
+        for entry in partitions:
+            failed = entry.error if error is None else error
             if failed is not None:
+                self._committed.pop(_key(entry), None)  # so that it is told again
                 self._metrics.offset_commit_failures.labels(_name(failed)).inc()
 
     def _on_error(self, error: KafkaError) -> None:
@@ -209,7 +220,7 @@ class KafkaBroker:
     def _check(self, error: KafkaError) -> None:
         self._metrics.kafka_errors.labels(_name(error)).inc()
         if error.code() in _CLIENT_LOST:
-            raise ClientLostError(f"the Kafka client gave up ({_name(error)})")
+            raise ClientLostError(f"the Kafka client gave up ({_name(error)}: {error.str()})")
         log.warning("poll_error", code=_name(error))
 
 
@@ -244,6 +255,18 @@ def _message(record: KafkaMessage) -> Message:
         headers=tuple(cast("list[tuple[str, bytes | None]]", record.headers() or [])),
         timestamp_seconds=0.0 if kind == TIMESTAMP_NOT_AVAILABLE else milliseconds / 1000,
     )
+
+
+@contextmanager
+def _client_errors() -> Iterator[None]:
+    try:
+        yield
+    except KafkaException as error:
+        raise ClientLostError(f"the Kafka client refused a call ({_name(error.args[0])})") from error
+
+
+def _entries(partitions: Collection[Partition]) -> list[TopicPartition]:
+    return [TopicPartition(*partition) for partition in partitions]
 
 
 def _key(entry: TopicPartition) -> Partition:

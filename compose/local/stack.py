@@ -85,7 +85,7 @@ class LocalStack:
     def data_dir(self) -> Path:
         """The folder of data and logs."""
         if self._folder is None:
-            raise ConfigurationError("the local stack is not running")
+            raise ConfigurationError("the local stack keeps no data: it is not started, or runs no service of its own")
         return self._folder.path
 
     def start(self) -> None:
@@ -118,6 +118,8 @@ class LocalStack:
 
     def _create_services(self) -> None:
         options = self.options
+        if options.data_dir is None and options.kafka_bootstrap_servers and options.database_url:
+            return  # nothing of ours runs, so there is nothing to keep
         kafka_port = ports.chosen_or_free(options.kafka_port, "--kafka-port")
         database_port = ports.chosen_or_free(options.database_port, "--database-port")
         self._folder = DataDirectory(options.data_dir)

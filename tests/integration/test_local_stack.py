@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import psycopg2
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 from dragoman.compose.local import LocalStack
 from psycopg2.extensions import connection as Connection
 from sqlalchemy.engine import make_url

@@ -1,14 +1,15 @@
 """Migrations on a real PostgreSQL: there, back and there again, and always equal to the metadata."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from dragoman.errors import ConfigurationError
+from dragoman.errors import ConfigurationError, TransientError
 from dragoman.storage.engine import create_database_engine
-from dragoman.storage.migrate import current_revision, downgrade, head_revision, require_current, upgrade
+from dragoman.storage.migrate import ADVISORY_LOCK, current_revision, downgrade, head_revision, require_current, upgrade
 from dragoman.storage.tables import metadata
 from sqlalchemy import Connection, make_url, text
 
@@ -50,10 +51,19 @@ def test_nothing_changes_when_an_upgrade_is_repeated(database_url: str, plain: C
     assert definitions(plain) == before
 
 
-def test_all_succeed_when_several_upgrade_at_once(database_url: str) -> None:
-    with ThreadPoolExecutor(3) as pool:
-        list(pool.map(upgrade, [database_url] * 3))
+def test_all_succeed_when_several_processes_upgrade_at_once(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DRAGOMAN_DATABASE_URL", database_url)
+    command = [sys.executable, "-m", "dragoman", "db", "upgrade"]
+    processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(3)]
+    assert [process.wait(timeout=60) for process in processes] == [0, 0, 0]
     assert current_revision(database_url) == head_revision()
+
+
+def test_an_upgrade_waits_when_another_is_running(database_url: str, plain: Connection) -> None:
+    impatient = make_url(database_url).update_query_dict({"options": "-c lock_timeout=500"})
+    plain.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
+    with pytest.raises(TransientError, match="55P03"):
+        upgrade(impatient.render_as_string(hide_password=False))
 
 
 def test_autogenerate_finds_nothing_when_all_is_upgraded(database_url: str, plain: Connection) -> None:

@@ -1,5 +1,6 @@
 """The commit transaction on a real PostgreSQL: every guard of the delivery protocol, one by one."""
 
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
@@ -15,6 +16,7 @@ pytestmark = pytest.mark.services
 JOBS = "SELECT job_id FROM translation ORDER BY job_id"
 EVENTS = "SELECT job_id FROM outbox ORDER BY job_id"
 NEXT_OFFSET = "SELECT next_offset FROM ingest_lease WHERE partition = 0"
+CANARY = "a-text-nobody-may-read-in-a-log"
 ONE, TWO, THREE = (UUID(int=number) for number in (1, 2, 3))
 
 
@@ -200,6 +202,25 @@ def test_two_workers_record_each_job_once_when_they_settle_the_same_jobs_at_once
     assert bench.value("SELECT count(*) FROM outbox") == 300
 
 
+def test_rows_are_locked_in_the_order_of_their_jobs_whatever_the_order_of_the_settlement(bench: Any) -> None:
+    settle(bench.engine, bench.settlement(bench.row(3), bench.row(1), bench.row(2)))
+    assert bench.values("SELECT job_id FROM translation ORDER BY ctid") == [ONE, TWO, THREE]
+
+
+def test_nobody_can_take_the_lease_when_a_settlement_is_being_written(bench: Any) -> None:
+    refused: list[bool] = []
+
+    @event.listens_for(bench.engine, "after_cursor_execute")
+    def take_it(conn: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith('INSERT INTO "translation"'):
+            with pytest.raises(TransientError, match="55P03"):
+                bench.take(0, owner="another")
+            refused.append(True)
+
+    settle(bench.engine, bench.settlement(bench.row(1)))
+    assert refused == [True]
+
+
 def test_a_frozen_owner_is_bounded_when_it_holds_the_lease_in_a_transaction(bench: Any) -> None:
     limits: list[tuple[str, ...]] = []
 
@@ -219,11 +240,11 @@ def test_a_frozen_owner_is_bounded_when_it_holds_the_lease_in_a_transaction(benc
 @pytest.mark.parametrize(
     "changes",
     [
-        {"source_text": "canary\0"},
-        {"target_text": "canary\ud800"},
-        {"metadata": {"note": "canary\0"}},
-        {"metadata": {"note": "canary\udfff"}},
-        {"status": "canary"},
+        {"source_text": CANARY + "\0"},
+        {"target_text": CANARY + "\ud800"},
+        {"metadata": {"note": CANARY + "\0"}},
+        {"metadata": {"note": CANARY + "\udfff"}},
+        {"status": CANARY},
     ],
     ids=["nul", "surrogate", "nul in json", "surrogate in json", "unknown status"],
 )
@@ -231,9 +252,9 @@ def test_the_error_is_permanent_and_quotes_nothing_when_a_row_cannot_be_stored(
     bench: Any, changes: dict[str, Any]
 ) -> None:
     with pytest.raises(DragomanError) as caught:
-        settle(bench.engine, bench.settlement(bench.row(1, detail="canary", **changes), bench.row(2)))
+        settle(bench.engine, bench.settlement(bench.row(1, detail=CANARY, **changes), bench.row(2)))
     assert not isinstance(caught.value, TransientError)
-    assert "canary" not in str(caught.value)
+    assert CANARY not in "".join(traceback.format_exception(caught.value))
     assert bench.values(JOBS) == []
 
 
