@@ -94,7 +94,7 @@ class Settings(BaseSettings):
 def load_settings(**overrides: object) -> Settings:
     """Read the settings; raises `ConfigurationError` with one line a fault."""
     try:
-        return Settings(_env_file=_env_file(), **_secrets_from_files(), **overrides)  # type: ignore[arg-type]
+        return Settings(_env_file=_env_file(), **(_secrets_from_files() | overrides))  # type: ignore[arg-type]
     except ValidationError as error:
         faults = [
             f"{PREFIX}{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" if fault["loc"] else fault["msg"]
@@ -110,8 +110,8 @@ def _env_file() -> Path | None:
     return Path(named) if named else DEFAULT_ENV_FILE
 
 
-def _secrets_from_files() -> dict[str, str]:
-    secrets = {}
+def _secrets_from_files() -> dict[str, object]:
+    secrets: dict[str, object] = {}
     for name in ("kafka_password", "database_url"):
         path = os.environ.get(f"{PREFIX}{name.upper()}_FILE")
         if path:

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from ..errors import DragomanError, TransientError
 from ..schemas.jobs import TranslationJob
+from ..schemas.reasons import Reason
 from ..storage.settlement import already_recorded
 from .admission import Admission
 from .assignments import Delivery
@@ -37,6 +38,7 @@ class Admitter(Stage):
         self._engine = engine
         self._fuse = fuse
         self._rejected_in_a_row = 0
+        self.database_answers = True
 
     def work(self) -> None:
         """Admit one list of deliveries."""
@@ -91,8 +93,11 @@ class Admitter(Stage):
         """Those jobs that the history has; None when we are stopped before the database answers."""
         while job_ids:
             try:
-                return already_recorded(self._engine, job_ids)
+                known = already_recorded(self._engine, job_ids)
+                self.database_answers = True
+                return known
             except TransientError as error:
+                self.database_answers = False
                 log.warning("history_not_reachable", error=str(error))
                 self.pause(RETRY_SECONDS)
                 if self.stopping:
@@ -100,7 +105,10 @@ class Admitter(Stage):
         return frozenset()
 
     def _count_rejections(self, decoded: TranslationJob | Outcome) -> None:
-        self._rejected_in_a_row = self._rejected_in_a_row + 1 if isinstance(decoded, Outcome) else 0
+        if not isinstance(decoded, Outcome):
+            self._rejected_in_a_row = 0
+        elif decoded.row and decoded.row.reason != Reason.DEADLINE_PASSED:  # a backlog may be late as a whole
+            self._rejected_in_a_row += 1
         if self._rejected_in_a_row >= self._fuse:
             raise DeadLetterFuseError(
                 f"{self._rejected_in_a_row} messages in a row were rejected: look at the dead letters. Does a "

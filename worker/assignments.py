@@ -109,6 +109,16 @@ class Assignments:
                     held.settled_offset = max(held.settled_offset, entry.next_offset)
             self._let_go(deliveries)
 
+    def fence(self, progress: Collection[PartitionProgress]) -> bool:
+        """Forget what somebody else has taken over; False if none of it was ours under these epochs any more."""
+        with self._changed:
+            held = [self._held.get((entry.topic, entry.partition)) for entry in progress]
+            overtaken = [h for h, entry in zip(held, progress, strict=True) if h and h.epoch == entry.epoch]
+            for assignment in overtaken:
+                del self._held[assignment.partition]
+            self._changed.notify_all()
+            return bool(overtaken)
+
     def give_back(self, deliveries: Collection[Delivery]) -> None:
         """Nobody will work on these here: they stay unfinished, and whoever gets the partition reads them again."""
         with self._changed:

@@ -5,6 +5,7 @@ is built around the segment that has waited longest, from its neighbours in leng
 padded.
 """
 
+import math
 from bisect import insort
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -35,74 +36,98 @@ class Batch:
 
 
 class Batcher:
-    """The pool of waiting segments. Not thread-safe: its owner locks."""
+    """The pools of waiting segments. Not thread-safe: its owner locks."""
 
     def __init__(self, limits: BatchLimits, wait_seconds: float) -> None:
         self._limits = limits
         self._wait_seconds = wait_seconds
-        self._pools: dict[PoolKey, list[Segment]] = {}
+        self._pools: dict[PoolKey, _Pool] = {}
 
     def __len__(self) -> int:
-        return sum(map(len, self._pools.values()))
+        return sum(len(pool.segments) for pool in self._pools.values())
 
     def add(self, key: PoolKey, segment: Segment) -> None:
         """Let a segment wait."""
-        insort(self._pools.setdefault(key, []), segment, key=lambda waiting: waiting.length)
+        self._pools.setdefault(key, _Pool()).add(segment)
 
     def ready_in_seconds(self, now_seconds: float) -> float | None:
         """When the next batch should leave: 0 = now, None = nothing waits."""
-        if not self._pools:
-            return None
-        if any(self._fills_a_batch(pool) for pool in self._pools.values()):
-            return 0.0
-        return max(0.0, min(map(_since, self._pools.values())) + self._wait_seconds - now_seconds)
+        return min((self._due_in_seconds(pool, now_seconds) for pool in self._pools.values()), default=None)
 
     def take(self, now_seconds: float) -> Batch | None:
         """The batch that should leave now, if one should: of the pool whose oldest segment has waited longest."""
-        if self.ready_in_seconds(now_seconds) != 0.0:
+        ready = [key for key, pool in self._pools.items() if self._due_in_seconds(pool, now_seconds) == 0.0]
+        if not ready:
             return None
-        ready = {
-            key: pool
-            for key, pool in self._pools.items()
-            if self._fills_a_batch(pool) or _since(pool) + self._wait_seconds <= now_seconds
-        }
-        key = min(ready, key=lambda candidate: _since(ready[candidate]))
-        return Batch(key, tuple(self._cut(key)))
+        key = min(ready, key=lambda candidate: self._pools[candidate].since_seconds)
+        segments = self._cut(self._pools[key])
+        self._forget_empty(key)
+        return Batch(key, tuple(segments))
 
     def remove(self, unwanted: Callable[[Segment], bool]) -> list[Segment]:
         """Take out and return every waiting segment that is unwanted."""
         removed: list[Segment] = []
         for key, pool in list(self._pools.items()):
-            removed += [segment for segment in pool if unwanted(segment)]
-            self._keep(key, [segment for segment in pool if not unwanted(segment)])
+            removed += pool.remove(unwanted)
+            self._forget_empty(key)
         return removed
 
-    def _fills_a_batch(self, pool: list[Segment]) -> bool:
-        return len(pool) >= self._limits.rows or sum(s.length for s in pool) >= self._limits.tokens
+    def _due_in_seconds(self, pool: "_Pool", now_seconds: float) -> float:
+        if len(pool.segments) >= self._limits.rows or pool.pieces >= self._limits.tokens:
+            return 0.0
+        return max(0.0, pool.since_seconds + self._wait_seconds - now_seconds)
 
-    def _cut(self, key: PoolKey) -> list[Segment]:
+    def _cut(self, pool: "_Pool") -> list[Segment]:
         """Take the oldest segment and as many neighbours, shorter ones first, as the limits allow."""
-        pool = self._pools[key]
-        first = min(range(len(pool)), key=lambda place: pool[place].waiting_since_seconds)
+        segments = pool.segments
+        first = next(place for place, s in enumerate(segments) if s.waiting_since_seconds == pool.since_seconds)
         end = first + 1
-        while first > 0 and self._fits(end - first + 1, pool[end - 1].length):
+        while first > 0 and self._fits(end - first + 1, segments[end - 1].length):
             first -= 1
-        while end < len(pool) and self._fits(end - first + 1, pool[end].length):
+        while end < len(segments) and self._fits(end - first + 1, segments[end].length):
             end += 1
-        batch = pool[first:end]
-        self._keep(key, pool[:first] + pool[end:])
-        return batch
+        return pool.cut(first, end)
 
     def _fits(self, rows: int, longest: int) -> bool:
         return rows <= self._limits.rows and rows * longest <= self._limits.tokens
 
-    def _keep(self, key: PoolKey, segments: Iterable[Segment]) -> None:
-        rest = list(segments)
-        if rest:
-            self._pools[key] = rest
-        else:
+    def _forget_empty(self, key: PoolKey) -> None:
+        if not self._pools[key].segments:
             del self._pools[key]
 
 
-def _since(pool: list[Segment]) -> float:
-    return min(segment.waiting_since_seconds for segment in pool)
+class _Pool:
+    """Segments that can share a batch, by length. Its sums are kept: thousands wait, and each turn asks."""
+
+    def __init__(self) -> None:
+        self.segments: list[Segment] = []
+        self.pieces = 0
+        self.since_seconds = math.inf
+
+    def add(self, segment: Segment) -> None:
+        insort(self.segments, segment, key=_length)
+        self.pieces += segment.length
+        self.since_seconds = min(self.since_seconds, segment.waiting_since_seconds)
+
+    def cut(self, first: int, end: int) -> list[Segment]:
+        """Take out a run of segments."""
+        taken = self.segments[first:end]
+        del self.segments[first:end]
+        self._left(taken)
+        return taken
+
+    def remove(self, unwanted: Callable[[Segment], bool]) -> list[Segment]:
+        taken = [segment for segment in self.segments if unwanted(segment)]
+        if taken:
+            gone = set(map(id, taken))
+            self.segments = [segment for segment in self.segments if id(segment) not in gone]
+            self._left(taken)
+        return taken
+
+    def _left(self, taken: Iterable[Segment]) -> None:
+        self.pieces -= sum(map(_length, taken))
+        self.since_seconds = min((segment.waiting_since_seconds for segment in self.segments), default=math.inf)
+
+
+def _length(segment: Segment) -> int:
+    return segment.length

@@ -5,13 +5,16 @@ Liveness never asks whether Kafka or Postgres can be reached: restarting every w
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from socketserver import ThreadingMixIn
 from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, make_server
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from ..errors import ConfigurationError
 
+# How long a client may take to send its request.
+REQUEST_SECONDS = 5.0
 # A check's answer: None when all is well, else what is not.
 Check = Callable[[], str | None]
 
@@ -25,7 +28,7 @@ class HealthServer:
         self._checks = checks
         host, port = address
         try:
-            self._server = make_server(host, port, self._answer, handler_class=_QuietHandler)
+            self._server = make_server(host, port, self._answer, _Server, _QuietHandler)
         except OSError as error:
             raise ConfigurationError(
                 f"the health address {host}:{port} cannot be used ({error.strerror}): another worker on this machine? "
@@ -55,7 +58,15 @@ class HealthServer:
         return _plain(start_response, status, fault or "ok")
 
 
+class _Server(ThreadingMixIn, WSGIServer):
+    """A thread a request: somebody who connects and says nothing must not make a probe fail."""
+
+    daemon_threads = True
+
+
 class _QuietHandler(WSGIRequestHandler):
+    timeout = REQUEST_SECONDS
+
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class calls it so
         """Probes come every few seconds: not a line each."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy import Engine
 
-from ..errors import TransientError
+from ..errors import DragomanError, TransientError
 from ..storage.engine import transaction
 from ..storage.leases import Lease, LeaseRequest, acquire_leases
 from ..storage.quarantine import QuarantinedRange, record_quarantine
@@ -26,6 +26,9 @@ POLL_SECONDS = 0.1
 RESUME_SHARE = 0.5
 # Seconds between two attempts to take leases that the database did not give.
 LEASE_RETRY_SECONDS = 1.0
+# A revocation waits at most so long for begun work, whatever a stop may take: the whole group waits for us, and
+# nobody polls meanwhile.
+REVOKE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +49,16 @@ class Intake:
         self._limits = limits
         self._lease_tried_at_seconds = 0.0
         self._paused = False
+        self._failure: DragomanError | None = None
         self.last_poll_seconds = time.monotonic()
 
     def turn(self, broker: Broker) -> None:
-        """One turn of the loop: poll, hand over, adjust. Raises `ClientLostError`."""
+        """One turn of the loop: poll, hand over, adjust.
+
+        Raises `ClientLostError`, and `DragomanError` when the database has refused us leases for good.
+        """
+        if self._failure is not None:
+            raise self._failure
         if self._pipeline.fenced.is_set():
             # Only the group can say whose the partition is now, so we leave it and join it anew; taking the lease
             # back ourselves would fence the rightful owner.
@@ -75,7 +84,9 @@ class Intake:
             return self._take_leases(positions)
         except TransientError as error:
             log.warning("leases_not_taken", partitions=len(positions), error=str(error))
-            return {}
+        except DragomanError as error:
+            self._failure = error  # a callback of the client must not raise, so the next turn does
+        return {}
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Stop admitting, give waiting work back, let begun work be recorded, then forget."""
@@ -83,15 +94,15 @@ class Intake:
         assignments = self._pipeline.assignments
         assignments.revoke(partitions)
         self.give_back_waiting(partitions)
-        drained = assignments.wait_idle(partitions, self._limits.drain_seconds)
+        drained = assignments.wait_idle(partitions, min(self._limits.drain_seconds, REVOKE_SECONDS))
         assignments.remove(partitions)
         self._pipeline.metrics.revoke_seconds.observe(time.monotonic() - start)
         log.info("partitions_revoked", partitions=len(partitions), drained=drained)
 
     def lost(self, partitions: Sequence[Partition]) -> None:
         """The partitions have another owner already: nothing of ours counts for them any more."""
-        self.give_back_waiting(partitions)
         self._pipeline.assignments.remove(partitions)
+        self.give_back_waiting(partitions)
         log.warning("partitions_lost", partitions=len(partitions))
 
     def forget_all(self) -> None:
@@ -118,10 +129,28 @@ class Intake:
                     log.error("messages_expired", topic=lease.topic, messages=first - lease.next_offset)
         offsets = {}
         for lease in leases:
-            offsets[lease.key] = max(lease.next_offset or 0, positions[lease.key].first_offset)
-            self._pipeline.assignments.add(lease.key, lease.epoch, offsets[lease.key])
-        log.info("partitions_assigned", partitions=len(leases))
+            start = max(lease.next_offset or 0, positions[lease.key].first_offset)
+            if self._exists(lease, start, positions[lease.key].end_offset):
+                self._pipeline.assignments.add(lease.key, lease.epoch, start)
+                offsets[lease.key] = start
+        log.info("partitions_assigned", partitions=len(offsets))
         return offsets
+
+    @staticmethod
+    def _exists(lease: Lease, start: int, end_offset: int) -> bool:
+        """Whether Kafka has the place where we stopped; if not, the topic is another, or lost its end.
+
+        Then the partition stays unstarted, and the others go on: to start elsewhere would skip or repeat in silence.
+        """
+        if start > end_offset:
+            log.error(
+                "offset_beyond_end",
+                topic=lease.topic,
+                partition=lease.partition,
+                next_offset=start,
+                end_offset=end_offset,
+            )
+        return start <= end_offset
 
     def _lease_again(self, broker: Broker) -> None:
         """Try again for partitions that we have from Kafka but not yet from the database."""
@@ -147,6 +176,7 @@ class Intake:
         metrics.in_flight_bytes.set(in_flight.size_bytes)
         metrics.waiting_segments.set(len(self._pipeline.waiting_room))
         metrics.partitions.set(len(settled))
+        metrics.unstarted.set(len(broker.unstarted()))
         metrics.paused.set(float(self._paused))
         metrics.lag.set(broker.lag(settled))
 

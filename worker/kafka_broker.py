@@ -227,7 +227,7 @@ class KafkaBroker:
 def consumer_config(settings: Settings) -> dict[str, Any]:
     """The librdkafka configuration of a worker's consumer; holds the password."""
     config: dict[str, Any] = kafka_client_config(settings) | {
-        "group.id": settings.consumer_group,
+        "group.id": settings.topic_prefix + settings.consumer_group,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         # Where to start is our decision, never a silent jump to either end.

@@ -6,6 +6,9 @@ from datetime import UTC, datetime
 # (topic, partition)
 Partition = tuple[str, int]
 
+# The year 2100: later times do not fit a job id, and Python's end before an eight-byte timestamp does.
+LATEST_SECONDS = 4_102_444_800.0
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -25,9 +28,11 @@ class Message:
 
     @property
     def size_bytes(self) -> int:
-        return len(self.value or b"") + len(self.key or b"")
+        """What it holds in memory while it is in flight."""
+        headers = sum(len(name) + len(value or b"") for name, value in self.headers)
+        return len(self.value or b"") + len(self.key or b"") + headers
 
     @property
     def sent_at(self) -> datetime:
-        """Time that the broker or the producer put on the record."""
-        return datetime.fromtimestamp(max(0.0, self.timestamp_seconds), UTC)
+        """Time that the broker or the producer put on the record; a producer can put any number there."""
+        return datetime.fromtimestamp(min(max(0.0, self.timestamp_seconds), LATEST_SECONDS), UTC)

@@ -42,6 +42,9 @@ class Metrics:
         self.in_flight_bytes = gauge("in_flight_bytes", "Bytes of those messages")
         self.waiting_segments = gauge("waiting_segments", "Segments waiting for a batch")
         self.partitions = gauge("assigned_partitions", "Partitions that this worker holds a lease on")
+        self.unstarted = gauge(
+            "unstarted_partitions", "Partitions that wait for their lease, or whose lease is ahead of the topic's end"
+        )
         self.paused = gauge("paused", "1 while polling is paused because too much is in flight")
         self.lag = gauge("lag_messages", "Messages of our partitions that are not recorded yet")
         self.rebalances = counter("rebalances_total", "Changes of the assignment", "kind")

@@ -1,5 +1,6 @@
 """The stage that owes Kafka nothing: publishes the outbox, deletes what was acknowledged. At least once."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Sequence
@@ -24,21 +25,25 @@ SWEEP_SECONDS = 1.0
 # How long a round waits for acknowledgements before it lets the rest go to the next round.
 ACKNOWLEDGE_SECONDS = 15.0
 RETRY_SECONDS = 0.5
-LIMITS = "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '10s'"
+# The transaction is idle while Kafka acknowledges, whatever the server's own limit; a frozen relay lets go of its rows.
+LIMITS = (
+    "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '10s'; "
+    "SET LOCAL idle_in_transaction_session_timeout = '30s'"
+)
+
+
+class Report(Protocol):
+    def __call__(self, report: DeliveryReport, /) -> None: ...
 
 
 class EventPublisher(Protocol):
     """What the relay needs of a Kafka producer (`producer.kafka.KafkaPublisher`)."""
 
-    def publish(self, message: OutgoingMessage, on_report: "Report") -> bool: ...
+    def publish(self, message: OutgoingMessage, on_report: Report) -> bool: ...
 
     def poll(self, timeout_seconds: float) -> None: ...
 
     def close(self) -> None: ...
-
-
-class Report(Protocol):
-    def __call__(self, report: DeliveryReport, /) -> None: ...
 
 
 class Relay(Stage):
@@ -63,6 +68,11 @@ class Relay(Stage):
             log.warning("relay_to_be_repeated", error=str(error))
             self.pause(RETRY_SECONDS)
 
+    def wind_up(self) -> None:
+        """Publish what the settler wrote last; without Kafka or the database it stays for another worker."""
+        with contextlib.suppress(TransientError):
+            self.publish_round()
+
     def publish_round(self) -> int:
         """Publish up to `ROUND_EVENTS` events in one transaction; returns how many Kafka acknowledged."""
         with transaction(self._engine) as connection:
@@ -71,27 +81,33 @@ class Relay(Stage):
             if not claimed:
                 self._pipeline.metrics.outbox_depth.set(outbox_depth(connection))
                 return 0
-            acknowledged = self._publish(claimed)
+            tally = self._publish(claimed)
+            acknowledged = tally.acknowledged()
             delete_events(connection, acknowledged)
             self._measure(connection)
         if len(acknowledged) < len(claimed):
             self._pipeline.metrics.publish_failures.inc()
-            log.warning("events_not_acknowledged", events=len(claimed) - len(acknowledged))
+            log.warning("events_not_acknowledged", events=len(claimed) - len(acknowledged), error=tally.error)
         self._pipeline.metrics.published.inc(len(acknowledged))
         return len(acknowledged)
 
-    def _publish(self, claimed: Sequence[ClaimedEvent]) -> list[int]:
-        """Publish events and wait for their reports; returns the ids of those that arrived."""
+    def _publish(self, claimed: Sequence[ClaimedEvent]) -> "_Tally":
+        """Publish events and wait for their reports."""
         tally = _Tally(len(claimed))
         deadline = time.monotonic() + ACKNOWLEDGE_SECONDS
         for entry in claimed:
-            while not self._publisher.publish(_message(entry), tally.listener(entry.id)):
-                self._publisher.poll(0.1)
-                if time.monotonic() > deadline:
-                    return tally.acknowledged()
+            self._hand_over(entry, tally.listener(entry.id), deadline)
         while not tally.complete and time.monotonic() < deadline:
             self._publisher.poll(0.1)
-        return tally.acknowledged()
+        return tally
+
+    def _hand_over(self, entry: ClaimedEvent, on_report: Report, deadline: float) -> None:
+        """Give an event to the client, unless it has no room until the deadline. One that it refuses stops no other."""
+        try:
+            while not self._publisher.publish(_message(entry), on_report) and time.monotonic() < deadline:
+                self._publisher.poll(0.1)
+        except TransientError as error:
+            on_report(DeliveryReport(str(error)))
 
     def _measure(self, connection: Connection) -> None:
         self._pipeline.metrics.outbox_depth.set(outbox_depth(connection))
@@ -105,6 +121,7 @@ class _Tally:
         self._expected = expected
         self._reports = 0
         self._acknowledged: list[int] = []
+        self.error: str | None = None
 
     def listener(self, event_id: int) -> Report:
         def on_report(report: DeliveryReport) -> None:
@@ -112,6 +129,8 @@ class _Tally:
                 self._reports += 1
                 if report.error is None:
                     self._acknowledged.append(event_id)
+                else:
+                    self.error = report.error
 
         return on_report
 

@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy import Engine
 
 from ..errors import TransientError
+from ..storage.records import PartitionProgress
 from ..storage.settlement import CommitUnknownError, Receipt, Settlement, settle
 from .pipeline import Pipeline
 from .stage import Stage
@@ -56,9 +57,9 @@ class Settler(Stage):
         if receipt is None:
             return
         self._pipeline.metrics.settle_seconds.observe(time.perf_counter() - start)
-        self._lose(receipt)
-        held = [entry for entry in settlement.progress if (entry.topic, entry.partition) not in receipt.fenced]
-        self._pipeline.assignments.settled(deliveries, held)
+        fenced = [entry for entry in settlement.progress if (entry.topic, entry.partition) in receipt.fenced]
+        self._lose(fenced)
+        self._pipeline.assignments.settled(deliveries, [e for e in settlement.progress if e not in fenced])
         self._pipeline.outbox_filled.set()
         self._count(outcomes, receipt)
 
@@ -91,12 +92,17 @@ class Settler(Stage):
             self.last_beat_seconds = time.monotonic()
             wait_seconds = min(2 * wait_seconds, LONGEST_RETRY_SECONDS)
 
-    def _lose(self, receipt: Receipt) -> None:
-        """Another worker has raised the epoch of these partitions: they are not ours any more."""
-        if receipt.fenced:
-            log.warning("partitions_fenced", partitions=len(receipt.fenced))
-            self._pipeline.assignments.remove(receipt.fenced)
-            self._pipeline.fenced.set()
+    def _lose(self, fenced: list[PartitionProgress]) -> None:
+        """Another worker has raised the epoch of these partitions.
+
+        That is news, and the group must be joined anew, only for those that we still thought ours: a partition that
+        was revoked before its last work was recorded is expected to be fenced.
+        """
+        if fenced:
+            unexpected = self._pipeline.assignments.fence(fenced)
+            log.warning("partitions_fenced", partitions=len(fenced), unexpected=unexpected)
+            if unexpected:
+                self._pipeline.fenced.set()
 
     def _drop(self, outcomes: list[Outcome]) -> None:
         """Outcomes of partitions that left us: whoever has them now makes them again."""

@@ -24,6 +24,9 @@ class Stage(ABC):
     def work(self) -> None:
         """Do one round; block for a second at most when there is nothing to do."""
 
+    def wind_up(self) -> None:  # noqa: B027 - most stages have nothing to do here
+        """Do what is left when the thread has been asked to end."""
+
     def start(self) -> None:
         self._thread.start()
 
@@ -46,6 +49,7 @@ class Stage(ABC):
             while not self._stopped.is_set():
                 self.last_beat_seconds = time.monotonic()
                 self.work()
+            self.wind_up()
         except BaseException as error:  # noqa: BLE001 - whatever it is, the worker must stop and say so
             self.failure = error
             log.error("stage_failed", stage=self.name, error=type(error).__name__)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import pytest
 from dragoman.compose.local import LocalStack
@@ -136,7 +136,53 @@ def only(listener: Listener) -> Partition:
     return held
 
 
-class BrokerContract:
+class MembershipContract:
+    """What a group promises its members."""
+
+    def test_a_partition_changes_hands_when_a_second_member_joins(self, cluster: Cluster) -> None:
+        listener, newcomer = Listener(), Listener()
+        broker = cluster.join(listener)
+        hold(broker, listener, 2)
+        other = cluster.join(newcomer)
+        until(lambda: (broker.poll(0.1), other.poll(0.1)), lambda: len(listener.held) == len(newcomer.held) == 1)
+        assert set(listener.revocations) == newcomer.held
+        assert listener.held | newcomer.held == set(cluster.partitions)
+
+        cluster.publish(only(newcomer), 2)
+        cluster.publish(only(listener), 1)
+        assert {message.partition for message in read(broker, 1) + read_for(broker, QUIET_SECONDS)} == listener.held
+        assert {message.partition for message in read(other, 2)} == newcomer.held
+
+    def test_partitions_come_to_the_others_when_a_member_leaves(self, cluster: Cluster) -> None:
+        listener, heir = Listener(), Listener()
+        broker = cluster.join(listener)
+        hold(broker, listener, 2)
+        assert broker.close(10.0)
+        hold(cluster.join(heir), heir, 2)
+        assert heir.held == set(cluster.partitions)
+
+    def test_a_later_member_is_told_the_committed_offset(self, cluster: Cluster) -> None:
+        first, second = cluster.partitions
+        cluster.publish(first, 3)
+        broker = cluster.join(Listener())
+        read(broker, 3)
+        broker.commit({first: 2})
+        assert broker.close(10.0)
+
+        heir = Listener()
+        hold(cluster.join(heir), heir, 2)
+        assert heir.positions == {first: Position(0, 3, 2), second: Position(0, 0)}
+        assert heir.positions[first].start == 2
+
+    def test_the_listener_hears_nothing_when_the_broker_is_closed(self, cluster: Cluster) -> None:
+        listener = Listener()
+        broker = cluster.join(listener)
+        hold(broker, listener, 2)
+        assert broker.close(10.0)
+        assert listener.revocations == []
+
+
+class BrokerContract(MembershipContract):
     """What every broker promises; a subclass brings the `cluster`."""
 
     def test_messages_come_in_order_from_where_the_listener_said_when_partitions_are_assigned(
@@ -209,48 +255,6 @@ class BrokerContract:
         broker.resume()
         assert offsets(read(broker, 1), first) == [1]
 
-    def test_a_partition_changes_hands_when_a_second_member_joins(self, cluster: Cluster) -> None:
-        listener, newcomer = Listener(), Listener()
-        broker = cluster.join(listener)
-        hold(broker, listener, 2)
-        other = cluster.join(newcomer)
-        until(lambda: (broker.poll(0.1), other.poll(0.1)), lambda: len(listener.held) == len(newcomer.held) == 1)
-        assert set(listener.revocations) == newcomer.held
-        assert listener.held | newcomer.held == set(cluster.partitions)
-
-        cluster.publish(only(newcomer), 2)
-        cluster.publish(only(listener), 1)
-        assert {message.partition for message in read(broker, 1) + read_for(broker, QUIET_SECONDS)} == listener.held
-        assert {message.partition for message in read(other, 2)} == newcomer.held
-
-    def test_partitions_come_to_the_others_when_a_member_leaves(self, cluster: Cluster) -> None:
-        listener, heir = Listener(), Listener()
-        broker = cluster.join(listener)
-        hold(broker, listener, 2)
-        assert broker.close(10.0)
-        hold(cluster.join(heir), heir, 2)
-        assert heir.held == set(cluster.partitions)
-
-    def test_a_later_member_is_told_the_committed_offset(self, cluster: Cluster) -> None:
-        first, second = cluster.partitions
-        cluster.publish(first, 3)
-        broker = cluster.join(Listener())
-        read(broker, 3)
-        broker.commit({first: 2})
-        assert broker.close(10.0)
-
-        heir = Listener()
-        hold(cluster.join(heir), heir, 2)
-        assert heir.positions == {first: Position(0, 3, 2), second: Position(0, 0)}
-        assert heir.positions[first].start == 2
-
-    def test_the_listener_hears_nothing_when_the_broker_is_closed(self, cluster: Cluster) -> None:
-        listener = Listener()
-        broker = cluster.join(listener)
-        hold(broker, listener, 2)
-        assert broker.close(10.0)
-        assert listener.revocations == []
-
     def test_a_pause_does_not_follow_a_partition_that_goes_and_comes_back(self, cluster: Cluster) -> None:
         first, second = cluster.partitions
         listener, guest = Listener(), Listener()
@@ -282,15 +286,28 @@ class TestMemoryBroker(BrokerContract):
 
 @pytest.mark.services
 class TestKafkaBroker(BrokerContract):
-    @pytest.fixture(params=["consumer", "classic"])
-    def cluster(self, request: pytest.FixtureRequest, stack: LocalStack, topic_prefix: str) -> Iterator[Cluster]:
-        kafka = OnKafka(
-            Settings(
-                kafka_bootstrap_servers=stack.kafka_bootstrap_servers,
-                topic_prefix=topic_prefix,
-                consumer_group=topic_prefix,
-                group_protocol=request.param,
-            )
+    @pytest.fixture
+    def cluster(self, stack: LocalStack, topic_prefix: str) -> Iterator[Cluster]:
+        yield from kafka_cluster(stack, topic_prefix, "consumer")
+
+
+@pytest.mark.services
+class TestKafkaBrokerInTheClassicProtocol(MembershipContract):
+    """The protocols differ in how a group comes about, not in how a member reads."""
+
+    @pytest.fixture
+    def cluster(self, stack: LocalStack, topic_prefix: str) -> Iterator[Cluster]:
+        yield from kafka_cluster(stack, topic_prefix, "classic")
+
+
+def kafka_cluster(stack: LocalStack, topic_prefix: str, protocol: Literal["consumer", "classic"]) -> Iterator[Cluster]:
+    kafka = OnKafka(
+        Settings(
+            kafka_bootstrap_servers=stack.kafka_bootstrap_servers,
+            topic_prefix=topic_prefix,
+            consumer_group=topic_prefix,
+            group_protocol=protocol,
         )
-        yield kafka
-        kafka.close()
+    )
+    yield kafka
+    kafka.close()

@@ -44,7 +44,7 @@ VARIABLES = {
 
 def _worker_settings() -> Settings:
     environment = SERVICES["worker"]["environment"]
-    return Settings(**{name.removeprefix(PREFIX).lower(): value for name, value in environment.items()})
+    return Settings.model_validate({name.removeprefix(PREFIX).lower(): value for name, value in environment.items()})
 
 
 def _commands(service: str) -> list[list[str]]:
@@ -86,7 +86,7 @@ def test_specification_refuses_a_misspelt_key(specification: jsonschema.Draft202
 @pytest.mark.parametrize(("service", "name", "value"), sorted(VARIABLES))
 def test_dragoman_variable_is_a_setting_when_a_service_sets_it(service: str, name: str, value: str) -> None:
     assert name.removeprefix(PREFIX).lower() in Settings.model_fields, service
-    assert Settings(**{name.removeprefix(PREFIX).lower(): value})
+    assert Settings.model_validate({name.removeprefix(PREFIX).lower(): value})
 
 
 @pytest.mark.parametrize("service", ["migrate", "worker"])

@@ -15,7 +15,7 @@ ROOT = Path(dragoman.__file__).parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 DOCKERFILE = (ROOT / "compose" / "Dockerfile").read_text("utf-8").replace("\\\n", "")
 # (instruction, what follows it), in order
-STEPS = re.findall(r"^([A-Z]+) +(.+)$", DOCKERFILE, re.M)
+STEPS: list[tuple[str, str]] = re.findall(r"^([A-Z]+) +(.+)$", DOCKERFILE, re.M)
 IGNORED = (ROOT / ".dockerignore").read_text("utf-8").split()
 
 

@@ -56,7 +56,7 @@ def tiny_network() -> Callable[[int, int], Transformer]:
             encoder_layers=1,
             decoder_layers=1,
             dropout=0.1,
-            max_positions=64,
+            max_positions=128,
         )
         return Transformer(shape).eval().requires_grad_(requires_grad=False)
 

@@ -140,7 +140,7 @@ def test_older_checkpoint_stays_when_the_disk_is_full(
     before = contents(checkpoint_folder)
     monkeypatch.setattr(safetensors.torch, "save", fail_with(OSError(errno.ENOSPC, "No space left on device")))
 
-    with pytest.raises(CheckpointError, match="cannot be written, what was there is untouched: .*No space left"):
+    with pytest.raises(CheckpointError, match=r"cannot be written, what was there is untouched: .*No space left"):
         save_checkpoint(other_checkpoint, checkpoint_folder)
 
     assert contents(checkpoint_folder) == before
@@ -171,7 +171,7 @@ def test_older_checkpoint_comes_back_when_the_swap_fails_half_way(
         return rename(path, target)
 
     monkeypatch.setattr(Path, "rename", fail_for_the_new_one)
-    with pytest.raises(CheckpointError, match="what was there is untouched: .*Input/output error"):
+    with pytest.raises(CheckpointError, match=r"what was there is untouched: .*Input/output error"):
         save_checkpoint(other_checkpoint, checkpoint_folder)
 
     assert contents(checkpoint_folder) == before

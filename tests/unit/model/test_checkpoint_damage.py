@@ -137,5 +137,5 @@ def test_unreadable_file_is_refused(checkpoint_folder: Path, monkeypatch: pytest
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(CheckpointError, match="cannot be read: .*Permission denied"):
+    with pytest.raises(CheckpointError, match=r"cannot be read: .*Permission denied"):
         load_checkpoint(checkpoint_folder, CPU)

@@ -175,7 +175,7 @@ def test_no_rows_give_no_hypotheses(beam_size: int) -> None:
     assert search_tables([], (), SearchOptions(beam_size)) == []
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=20, derandomize=True)
 @given(seeds=st.lists(st.integers(0, 10_000), min_size=1, max_size=3), length_penalty=st.sampled_from([0.0, 0.6, 1.0]))
 def test_wide_beam_equals_exhaustive_search(seeds: list[int], length_penalty: float) -> None:
     options = SearchOptions(beam_size=64, length_penalty=length_penalty)
@@ -189,7 +189,7 @@ def test_wide_beam_equals_exhaustive_search(seeds: list[int], length_penalty: fl
     assert [hypothesis.score for hypothesis in found] == pytest.approx([best.score for best in expected], abs=1e-4)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=15, derandomize=True)
 @given(seed=st.integers(0, 10_000))
 def test_beam_of_one_equals_greedy_on_a_random_network(
     tiny_network: Callable[[int, int], Transformer], seed: int

@@ -1,0 +1,363 @@
+"""The stages of a worker on a real PostgreSQL: what they do when it fails, and when somebody else takes over."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from dragoman.compose.local import LocalStack
+from dragoman.errors import ConfigurationError, TransientError
+from dragoman.model.batching import BatchLimits
+from dragoman.model.decoding import SearchOptions
+from dragoman.producer.memory import MemoryPublisher
+from dragoman.producer.publisher import DeliveryReport, OnReport, OutgoingMessage
+from dragoman.schemas.codec import encode
+from dragoman.schemas.jobs import TranslationJob
+from dragoman.storage.engine import create_database_engine, transaction
+from dragoman.storage.leases import LeaseRequest, acquire_leases
+from dragoman.storage.migrate import upgrade
+from dragoman.storage.models import ModelVersion, register_model_version
+from dragoman.storage.tables import metadata
+from dragoman.worker.admission import Admission
+from dragoman.worker.admitter import Admitter
+from dragoman.worker.batcher import Batcher
+from dragoman.worker.engine import Engine as EngineStage
+from dragoman.worker.intake import Intake, IntakeLimits
+from dragoman.worker.memory_broker import MemoryBroker, MemoryCluster
+from dragoman.worker.message import Message, Partition
+from dragoman.worker.pipeline import Pipeline
+from dragoman.worker.relay import Relay
+from dragoman.worker.settler import Settler
+from dragoman.worker.translating import EchoTranslator
+from dragoman.worker.waiting_room import WaitingRoom
+from dragoman.worker.work import Identity
+from sqlalchemy import Engine, event, text
+
+pytestmark = pytest.mark.services
+
+GROUP = "workers"
+TOPIC = "jobs.bulk"
+ZERO, ONE = (TOPIC, 0), (TOPIC, 1)
+NEXT_OFFSETS = "SELECT next_offset FROM ingest_lease ORDER BY partition"
+HISTORY = "SELECT count(*) FROM translation"
+EVENTS = "SELECT count(*) FROM outbox"
+
+
+@pytest.fixture(scope="module")
+def server(stack: LocalStack) -> Iterator[Engine]:
+    server = create_database_engine(stack.database_url).execution_options(isolation_level="AUTOCOMMIT")
+    yield server
+    server.dispose()
+
+
+@pytest.fixture(scope="module")
+def worker_database(server: Engine) -> Iterator[str]:
+    """The name of an upgraded database that these tests share."""
+    name = f"worker_{secrets.token_hex(6)}"
+    with server.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+        upgrade(_url(server, name))
+        yield name
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+def database(server: Engine, worker_database: str) -> Iterator[Engine]:
+    """The shared database, emptied."""
+    engine = create_database_engine(_url(server, worker_database))
+    with transaction(engine) as connection:
+        connection.execute(text(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY"))
+        register_model_version(connection, ModelVersion("echo@0", ("en",), ("fr",), "00", {}))
+    yield engine
+    engine.dispose()
+
+
+def _url(server: Engine, name: str) -> str:
+    return server.url.set(database=name).render_as_string(hide_password=False)
+
+
+@dataclass
+class Bench:
+    """One worker's stages, run by hand; its messages come from two partitions in memory."""
+
+    database: Engine
+    server: Engine
+    publisher: MemoryPublisher = field(default_factory=MemoryPublisher)
+    cluster: MemoryCluster = field(default_factory=lambda: MemoryCluster([ZERO, ONE]))
+
+    def __post_init__(self) -> None:
+        identity, translator = Identity("worker", GROUP, ""), EchoTranslator()
+        self.pipeline = Pipeline(identity, WaitingRoom(Batcher(BatchLimits(4096, 256), 0.0)))
+        admission = Admission(identity, translator, SearchOptions())
+        self.intake = Intake(self.pipeline, self.database, IntakeLimits(1_000, 1_000_000, 0.0))
+        self.admitter = Admitter(self.pipeline, admission, self.database, fuse=1_000)
+        self.engine = EngineStage(self.pipeline, translator, "none")
+        self.settler = Settler(self.pipeline, self.database)
+        self.relay = Relay(self.pipeline, self.database, self.publisher)
+
+    def join(self) -> MemoryBroker:
+        return MemoryBroker(self.cluster, GROUP, self.intake)
+
+    def publish(self, count: int, partition: Partition = ZERO) -> None:
+        for number in range(count):
+            job = TranslationJob(
+                client_id="shop", source_text=f"Text {number}.", source_language="en", target_language="fr"
+            )
+            self.cluster.publish(partition, encode(job))
+
+    def translate(self, count: int) -> None:
+        """Publish jobs, poll them, and take them as far as the settler."""
+        self.publish(count)
+        self.broker = self.join()
+        self.intake.turn(self.broker)
+        self.admitter.work()
+        self.engine.work()
+
+    def record(self, count: int) -> None:
+        """The same, and recorded."""
+        self.translate(count)
+        self.settler.work()
+
+    def take_over(self, partition: Partition = ZERO) -> None:
+        """Another worker takes the lease."""
+        with transaction(self.database) as connection:
+            acquire_leases(connection, LeaseRequest(GROUP, "another", (partition,)))
+
+    def values(self, statement: str) -> list[Any]:
+        with transaction(self.database) as connection:
+            return list(connection.execute(text(statement)).scalars())
+
+    def value(self, statement: str) -> Any:
+        (only,) = self.values(statement)
+        return only
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.pipeline.metrics.registry.get_sample_value(f"dragoman_{name}", labels) or 0.0
+
+    def kill(self, connection: Any) -> None:
+        """End the connection's server process, as a crash or an administrator would."""
+        pid = connection.connection.dbapi_connection.info.backend_pid
+        with self.server.connect() as killer:
+            assert killer.execute(text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": pid}).scalar_one()
+
+    def before(self, statements: dict[int, Callable[[Any], None]], kind: str) -> None:
+        """Do something before the n-th statement that begins so (1 = the next), on its connection."""
+        seen = 0
+
+        @event.listens_for(self.database, "before_cursor_execute")
+        def hook(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+            nonlocal seen
+            if statement.lstrip().startswith(kind):
+                seen += 1
+                statements.get(seen, lambda _: None)(connection)
+
+
+@pytest.fixture
+def bench(database: Engine, server: Engine) -> Bench:
+    return Bench(database, server)
+
+
+def test_jobs_are_recorded_once_when_the_database_ends_connections_under_load(bench: Bench) -> None:
+    bench.translate(50)
+    bench.before({1: bench.kill, 3: bench.kill}, "SELECT topic")  # the lock that opens a settlement
+    bench.before({1: bench.kill}, 'INSERT INTO "outbox"')
+    lost_commits = iter([True, False])
+    event.listen(bench.database, "commit", lambda c: bench.kill(c) if next(lost_commits, False) else None)
+    bench.settler.work()
+    assert bench.metric("settle_failures_total", outcome="rolled_back") == 3
+    assert bench.metric("settle_failures_total", outcome="unknown") == 1
+    assert bench.value(HISTORY) == bench.value(EVENTS) == 50
+    assert bench.values(NEXT_OFFSETS) == [50, 0]
+    assert bench.pipeline.assignments.in_flight().jobs == 0
+    assert bench.settler.database_answers
+
+
+def test_nothing_is_recorded_and_the_group_left_when_another_worker_has_taken_over(bench: Bench) -> None:
+    bench.translate(3)
+    bench.take_over()
+    bench.settler.work()
+    assert bench.pipeline.fenced.is_set()
+    assert bench.pipeline.assignments.partitions() == {ONE}
+    assert bench.pipeline.assignments.in_flight().jobs == 0
+    assert bench.value(HISTORY) == bench.value(EVENTS) == 0
+    assert bench.metric("fenced_writes_total") == 3
+
+
+def test_the_group_is_not_left_when_the_fenced_partition_had_left_us_before(bench: Bench) -> None:
+    bench.translate(3)
+
+    def move(_: Any) -> None:
+        bench.intake.revoked([ZERO])
+        bench.take_over()
+
+    bench.before({1: move}, "SELECT topic")
+    bench.settler.work()
+    assert not bench.pipeline.fenced.is_set()
+    assert bench.value(HISTORY) == 0
+
+
+def test_a_partition_that_came_back_stays_when_its_former_work_is_fenced(bench: Bench) -> None:
+    bench.translate(3)
+
+    def move_and_return(_: Any) -> None:
+        bench.intake.revoked([ZERO])
+        bench.intake.assigned({ZERO: bench.cluster.position(GROUP, ZERO)})
+
+    bench.before({1: move_and_return}, "SELECT topic")
+    bench.settler.work()
+    assert not bench.pipeline.fenced.is_set()
+    assert bench.pipeline.assignments.partitions() == {ZERO, ONE}
+    assert bench.pipeline.assignments.in_flight().jobs == 0
+
+
+def test_a_recorded_job_is_not_translated_again_and_its_offset_is_passed(bench: Bench) -> None:
+    bench.record(3)
+    again = Bench(bench.database, bench.server, cluster=bench.cluster)
+    again.values("UPDATE ingest_lease SET next_offset = 0 RETURNING next_offset")
+    bench.broker.close(0)
+    again.intake.turn(again.join())
+    again.admitter.work()
+    assert len(again.pipeline.waiting_room) == 0
+    assert again.metric("redelivered_total") == 3
+    again.settler.work()
+    assert (again.value(HISTORY), again.values(NEXT_OFFSETS)) == (3, [3, 0])
+
+
+def test_partitions_wait_while_the_database_is_away_and_start_where_they_were(bench: Bench) -> None:
+    bench.record(2)
+    bench.publish(1)
+    later = Bench(bench.database, bench.server, cluster=MemoryCluster([ZERO, ONE]))
+    later.publish(4)
+    broker = later.join()
+    allow = f"ALTER DATABASE {bench.database.url.database} ALLOW_CONNECTIONS"
+    bench.database.dispose()
+    with bench.server.connect() as administrator:
+        administrator.execute(text(f"{allow} false"))
+        try:
+            later.intake.turn(broker)
+            assert broker.unstarted() == [ZERO, ONE]
+            assert later.metric("unstarted_partitions") == 2
+        finally:
+            administrator.execute(text(f"{allow} true"))
+    while later.pipeline.inbox.empty():
+        later.intake.turn(broker)
+    assert [delivery.message.offset for delivery in later.pipeline.inbox.get_nowait()] == [2, 3]
+    assert broker.unstarted() == []
+
+
+def test_a_gap_is_written_down_when_messages_expired_unread(bench: Bench) -> None:
+    bench.record(2)
+    bench.publish(4)
+    bench.cluster.expire(ZERO, 5)
+    offsets = bench.intake.assigned({ZERO: bench.cluster.position(GROUP, ZERO)})
+    assert offsets == {ZERO: 5}
+    assert bench.values("SELECT (topic, partition, first_offset, last_offset, reason)::text FROM quarantine") == [
+        f"({TOPIC},0,2,4,expired)"
+    ]
+
+
+def test_a_partition_stays_unstarted_when_kafka_has_less_than_was_read(bench: Bench) -> None:
+    bench.record(3)
+    recreated = Bench(bench.database, bench.server)
+    recreated.publish(1)
+    broker = recreated.join()
+    recreated.intake.turn(broker)
+    assert broker.unstarted() == [ZERO]
+    assert recreated.pipeline.assignments.partitions() == {ONE}
+
+
+def test_the_next_turn_fails_when_the_database_lacks_our_tables(database_url: str, server: Engine) -> None:
+    empty = create_database_engine(database_url)
+    bench = Bench(empty, server)
+    broker = bench.join()
+    bench.intake.turn(broker)
+    with pytest.raises(ConfigurationError, match="dragoman db upgrade"):
+        bench.intake.turn(broker)
+    empty.dispose()
+
+
+class Choosy(MemoryPublisher):
+    """Does not get some messages through: the broker refuses them, or the client itself."""
+
+    def __init__(self, undelivered: int = 0, refused: int = 0) -> None:
+        super().__init__()
+        self.undelivered, self.refused = undelivered, refused
+
+    def publish(self, message: OutgoingMessage, on_report: OnReport) -> bool:
+        if self.refused:
+            self.refused -= 1
+            raise TransientError("message size too large")
+        if self.undelivered:
+            self.undelivered -= 1
+            on_report(DeliveryReport("timed out"))
+            return True
+        return super().publish(message, on_report)
+
+
+def event_ids(publisher: MemoryPublisher) -> list[bytes]:
+    return [dict(message.headers)["ce_id"] for message in publisher.messages]
+
+
+def test_events_leave_the_outbox_when_kafka_has_acknowledged_them(bench: Bench) -> None:
+    bench.record(5)
+    assert bench.relay.publish_round() == 5
+    assert len(set(event_ids(bench.publisher))) == 5
+    assert {message.topic for message in bench.publisher.messages} == {"results"}
+    assert bench.value(EVENTS) == 0
+
+
+@pytest.mark.parametrize("faults", [{"undelivered": 2}, {"refused": 2}], ids=["undelivered", "refused"])
+def test_only_the_rest_is_published_again_when_some_events_did_not_arrive(
+    database: Engine, server: Engine, faults: dict[str, int]
+) -> None:
+    publisher = Choosy(**faults)
+    bench = Bench(database, server, publisher)
+    bench.record(5)
+    waiting = set(map(str, bench.values("SELECT event_id FROM outbox")))
+    assert bench.relay.publish_round() == 3
+    assert bench.value(EVENTS) == 2
+    assert bench.relay.publish_round() == 2
+    assert {identity.decode() for identity in event_ids(publisher)} == waiting
+    assert len(publisher.messages) == 5
+
+
+def test_the_same_events_come_twice_when_a_relay_dies_before_it_deletes_them(bench: Bench) -> None:
+    bench.record(3)
+    bench.before({1: bench.kill}, "DELETE FROM outbox")
+    with pytest.raises(TransientError):
+        bench.relay.publish_round()
+    assert bench.value(EVENTS) == 3
+    assert bench.relay.publish_round() == 3
+    published = event_ids(bench.publisher)
+    assert published[:3] == published[3:]
+    assert len(set(published)) == 3
+
+
+def test_a_relay_publishes_what_came_last_when_it_is_stopped(bench: Bench) -> None:
+    bench.record(2)
+    bench.relay._stopped.set()  # before its first round
+    bench.relay.start()
+    assert bench.relay.stop(30.0)
+    assert len(bench.publisher.messages) == 2
+
+
+def test_a_frozen_relay_lets_go_of_its_events_after_a_while(bench: Bench) -> None:
+    bench.record(1)
+    limits: list[str] = []
+    setting = "SHOW idle_in_transaction_session_timeout"
+    bench.before({1: lambda c: limits.append(c.exec_driver_sql(setting).scalar_one())}, "DELETE FROM outbox")
+    bench.relay.publish_round()
+    assert limits == ["30s"]
+
+
+def test_messages_of_any_age_are_recorded_when_they_are_no_jobs(bench: Bench) -> None:
+    bench.intake.turn(bench.join())
+    message = Message(*ZERO, 0, None, b"no", (), 2**63 / 1000)
+    delivery = bench.pipeline.assignments.receive(message)
+    assert delivery is not None
+    bench.pipeline.inbox.put([delivery])
+    bench.admitter.work()
+    bench.settler.work()
+    assert bench.values("SELECT submitted_at FROM translation") == [datetime(2100, 1, 1, tzinfo=UTC)]

@@ -1,0 +1,88 @@
+"""Muon's orthogonal update, who optimises what, and the learning-rate schedule."""
+
+import pytest
+import torch
+from dragoman.model.optimiser import Muon, optimisers, orthogonalised, schedule, set_learning_rate
+from dragoman.model.train_config import OptimiserConfig
+from dragoman.model.transformer import Transformer, TransformerConfig
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+SHAPE = TransformerConfig(60, width=16, heads=2, feed_forward=32, encoder_layers=1, decoder_layers=1)
+
+
+@settings(deadline=None, max_examples=25, derandomize=True)
+@given(rows=st.integers(2, 24), columns=st.integers(2, 24), seed=st.integers(0, 999))
+def test_update_has_singular_values_of_about_one(rows: int, columns: int, seed: int) -> None:
+    matrix = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
+    # Singular values within a factor of ten of each other: five iterations do not lift the very small ones.
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    spread = left @ torch.diag(torch.linspace(0.1, 1, min(rows, columns))) @ right
+
+    values = torch.linalg.svdvals(orthogonalised(spread))
+    assert 0.6 < float(values.min()) <= float(values.max()) < 1.3
+
+
+def test_update_keeps_the_directions_of_the_matrix() -> None:
+    assert torch.linalg.det(orthogonalised(torch.tensor([[3.0, 1.0], [-1.0, 2.0]]))) > 0
+
+
+def test_update_of_nothing_is_nothing() -> None:
+    assert orthogonalised(torch.zeros(3, 5)).abs().sum() == 0
+
+
+def test_muon_goes_downhill() -> None:
+    torch.manual_seed(0)
+    start, wanted = torch.randn(8, 8), torch.randn(8, 8)
+    matrix = torch.nn.Parameter(start.clone())
+    muon = Muon([matrix], learning_rate=0.1, weight_decay=0.0)
+    for _ in range(100):
+        muon.zero_grad()
+        (matrix - wanted).square().sum().backward()  # type: ignore[no-untyped-call]
+        muon.step()
+
+    assert float((matrix.detach() - wanted).norm()) < float((start - wanted).norm()) / 2
+
+
+def test_muon_leaves_a_parameter_without_gradient() -> None:
+    matrix = torch.nn.Parameter(torch.ones(2, 2))
+    Muon([matrix], learning_rate=1.0, weight_decay=0.5).step()
+
+    assert torch.equal(matrix, torch.ones(2, 2))
+
+
+def names_of(optimiser: torch.optim.Optimizer, network: Transformer) -> set[str]:
+    chosen = {id(parameter) for group in optimiser.param_groups for parameter in group["params"]}
+    return {name for name, parameter in network.named_parameters() if id(parameter) in chosen}
+
+
+def test_adamw_takes_every_parameter() -> None:
+    network = Transformer(SHAPE)
+    [adamw] = optimisers(network, OptimiserConfig(method="adamw"))
+
+    assert names_of(adamw, network) == {name for name, _ in network.named_parameters()}
+
+
+def test_muon_takes_the_hidden_matrices_and_adamw_the_rest() -> None:
+    network = Transformer(SHAPE)
+    adamw, muon = (names_of(optimiser, network) for optimiser in optimisers(network, OptimiserConfig(method="muon")))
+
+    assert "embedding.weight" in adamw
+    assert all(network.get_parameter(name).dim() == 2 for name in muon)
+    assert (adamw | muon, adamw & muon) == ({name for name, _ in network.named_parameters()}, set())
+
+
+def test_learning_rates_are_set_to_a_share_of_their_peaks() -> None:
+    both = optimisers(Transformer(SHAPE), OptimiserConfig(method="muon", learning_rate=0.002, muon_learning_rate=0.04))
+    set_learning_rate(both, 0.3)
+    set_learning_rate(both, 0.5)
+
+    assert [group["lr"] for optimiser in both for group in optimiser.param_groups] == pytest.approx([0.001, 0.02])
+
+
+def test_schedule_rises_linearly_for_the_warmup() -> None:
+    assert [schedule(step, 0.0, 4) for step in range(6)] == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0, 1.0])
+
+
+def test_schedule_falls_along_a_cosine_to_a_fiftieth() -> None:
+    assert [schedule(99, progress, 1) for progress in (0.0, 0.5, 1.0, 1.5)] == pytest.approx([1.0, 0.51, 0.02, 0.02])

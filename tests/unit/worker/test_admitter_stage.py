@@ -1,0 +1,71 @@
+"""The stage between polling and batching, as far as it needs no database."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from dragoman.model.decoding import SearchOptions
+from dragoman.storage.engine import create_database_engine
+from dragoman.worker.admission import Admission
+from dragoman.worker.admitter import Admitter, DeadLetterFuseError
+from dragoman.worker.pipeline import Pipeline
+from dragoman.worker.translating import EchoTranslator
+
+FUSE = 5
+LATE = datetime.now(UTC) - timedelta(hours=1)
+
+
+@pytest.fixture
+def pipeline(build: Any) -> Pipeline:
+    pipeline: Pipeline = build.pipeline()
+    return pipeline
+
+
+@pytest.fixture
+def admitter(build: Any, pipeline: Pipeline) -> Admitter:
+    nowhere = create_database_engine("postgresql://nobody@127.0.0.1:1/none")
+    return Admitter(pipeline, Admission(build.identity, EchoTranslator(), SearchOptions()), nowhere, FUSE)
+
+
+def admit(pipeline: Pipeline, admitter: Admitter, *messages: Any) -> None:
+    pipeline.inbox.put([delivery for message in messages if (delivery := pipeline.assignments.receive(message))])
+    admitter.work()
+
+
+def test_rejected_messages_go_straight_to_the_settler(build: Any, pipeline: Pipeline, admitter: Admitter) -> None:
+    admit(pipeline, admitter, build.message(0, b"no"), build.message(1, None))
+    assert [outcome.delivery.message.offset for outcome in pipeline.finished.get_nowait()] == [0, 1]
+    assert len(pipeline.waiting_room) == 0
+
+
+def test_deliveries_are_given_back_when_their_partition_is_being_revoked(
+    build: Any, pipeline: Pipeline, admitter: Admitter
+) -> None:
+    deliveries = [pipeline.assignments.receive(build.job_message(build.job()))]
+    pipeline.assignments.revoke([build.partition()])
+    pipeline.inbox.put([delivery for delivery in deliveries if delivery])
+    admitter.work()
+    assert pipeline.assignments.wait_idle([build.partition()], 0)
+    assert pipeline.finished.empty()
+
+
+def test_the_fuse_blows_when_so_many_messages_in_a_row_are_rejected(
+    build: Any, pipeline: Pipeline, admitter: Admitter
+) -> None:
+    admit(pipeline, admitter, *[build.message(offset, b"no") for offset in range(FUSE - 1)])
+    with pytest.raises(DeadLetterFuseError, match="5 messages in a row"):
+        admit(pipeline, admitter, build.message(FUSE, b"no"))
+
+
+def test_nothing_of_the_round_is_recorded_when_the_fuse_blows(
+    build: Any, pipeline: Pipeline, admitter: Admitter
+) -> None:
+    with pytest.raises(DeadLetterFuseError):
+        admit(pipeline, admitter, *[build.message(offset, b"no") for offset in range(FUSE)])
+    assert pipeline.finished.empty()
+
+
+def test_the_fuse_holds_when_jobs_are_only_too_late(build: Any, pipeline: Pipeline, admitter: Admitter) -> None:
+    late = [build.job_message(build.job(deadline=LATE), offset) for offset in range(2 * FUSE)]
+    admit(pipeline, admitter, *late)
+    assert len(pipeline.finished.get_nowait()) == 2 * FUSE

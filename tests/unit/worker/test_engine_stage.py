@@ -1,0 +1,136 @@
+"""The stage that owns the model: batches in, outcomes out; a poison fails alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from math import ceil, log2, nan
+from typing import Any
+
+import pytest
+from dragoman.model.decoding import SearchOptions
+from dragoman.model.translator import Translation
+from dragoman.worker.engine import Engine, ModelBrokenError
+from dragoman.worker.pipeline import Pipeline
+from dragoman.worker.translating import EchoTranslator
+from dragoman.worker.work import Outcome
+
+MAGIC = ord("!")
+
+
+@dataclass
+class Poisoned(EchoTranslator):
+    """Fails on a batch that holds the magic piece; counts its passes."""
+
+    rows: list[int] = field(default_factory=list)
+    broken: bool = False
+
+    def translate_pieces(self, sources: Sequence[Sequence[int]], options: SearchOptions) -> list[Translation]:
+        self.rows.append(len(sources))
+        if self.broken or any(MAGIC in source for source in sources):
+            raise RuntimeError("a device-side assertion")
+        return super().translate_pieces(sources, options)
+
+
+@dataclass
+class Unsound(EchoTranslator):
+    """Answers the magic piece with what no history can hold."""
+
+    answer: Translation = field(default_factory=lambda: Translation("", nan, 1, 1))
+
+    def translate_pieces(self, sources: Sequence[Sequence[int]], options: SearchOptions) -> list[Translation]:
+        plain = super().translate_pieces(sources, options)
+        return [self.answer if MAGIC in source else given for source, given in zip(sources, plain, strict=True)]
+
+
+def waiting(build: Any, *texts: str, **changes: Any) -> Pipeline:
+    """A pipeline in whose waiting room jobs with these texts wait."""
+    pipeline: Pipeline = build.pipeline()
+    for offset, text in enumerate(texts):
+        job = build.job(text, **changes)
+        delivery = build.delivery(build.job_message(job, offset), pipeline.assignments)
+        segment = build.segment(delivery=delivery, job=job)
+        pipeline.waiting_room.add([(("en", "fr", 4, 1.0), replace(segment, pieces=tuple(map(ord, text))))])
+    return pipeline
+
+
+def one_round(pipeline: Pipeline, translator: EchoTranslator) -> list[Outcome]:
+    Engine(pipeline, translator, "cpu").work()
+    return [] if pipeline.finished.empty() else pipeline.finished.get_nowait()
+
+
+def by_text(outcomes: list[Outcome]) -> dict[str | None, tuple[str, int]]:
+    rows = [outcome.row for outcome in outcomes if outcome.row is not None]
+    return {row.source_text: (row.status, row.attempt) for row in rows}
+
+
+def test_every_segment_of_a_batch_gets_its_translation(build: Any) -> None:
+    outcomes = one_round(waiting(build, "one", "three", "two"), EchoTranslator())
+    assert {outcome.row.source_text: outcome.row.target_text for outcome in outcomes if outcome.row} == {
+        "one": "one",
+        "two": "two",
+        "three": "three",
+    }
+
+
+def test_the_batch_row_counts_real_and_padded_pieces(build: Any) -> None:
+    (batch,) = {outcome.batch for outcome in one_round(waiting(build, "a", "bcd"), EchoTranslator())}
+    assert batch is not None
+    assert (batch.rows, batch.source_pieces, batch.padded_pieces, batch.target_pieces) == (2, 6, 8, 4)
+
+
+@pytest.mark.parametrize("place", [0, 5, 15])
+def test_only_the_poison_fails_when_a_batch_holds_one(build: Any, place: int) -> None:
+    texts = [f"text {number:02}" for number in range(16)]
+    texts[place] = "poison!"
+    translator = Poisoned()
+    ended = by_text(one_round(waiting(build, *texts), translator))
+    assert ended.pop("poison!") == ("failed", 5)
+    assert {status for status, _ in ended.values()} == {"translated"}
+    assert len(ended) == 15
+    # The first pass, two for each halving, and a plain word to see that the model itself is well.
+    assert len(translator.rows) <= 2 * ceil(log2(16)) + 2
+
+
+def test_attempts_count_the_passes_that_a_neighbour_went_through(build: Any) -> None:
+    ended = by_text(one_round(waiting(build, "a", "b", "c", "d!"), Poisoned()))
+    assert ended == {"a": ("translated", 2), "b": ("translated", 2), "c": ("translated", 3), "d!": ("failed", 3)}
+
+
+def test_all_poisons_fail_and_all_others_are_translated_when_there_are_several(build: Any) -> None:
+    texts = [f"{number}{'!' if number in (1, 2, 7) else '.'}" for number in range(8)]
+    ended = by_text(one_round(waiting(build, *texts), Poisoned()))
+    assert {text for text, (status, _) in ended.items() if status == "failed"} == {"1!", "2!", "7!"}
+    assert len(ended) == 8
+
+
+def test_nothing_is_given_up_when_the_model_fails_on_every_text(build: Any) -> None:
+    pipeline = waiting(build, "a", "b")
+    with pytest.raises(ModelBrokenError, match="RuntimeError on a plain word"):
+        Engine(pipeline, Poisoned(broken=True), "cpu").work()
+    assert pipeline.finished.empty()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Translation("ok", nan, 1, 1), Translation("ok", -float("inf"), 1, 1), Translation("a\x00", -1.0, 1, 1)],
+    ids=["not a number", "infinite", "NUL"],
+)
+def test_a_translation_that_cannot_be_recorded_fails_alone(build: Any, answer: Translation) -> None:
+    ended = by_text(one_round(waiting(build, "good", "bad!"), Unsound(answer=answer)))
+    assert ended == {"good": ("translated", 2), "bad!": ("failed", 2)}
+
+
+def test_a_job_is_rejected_when_its_deadline_passed_while_it_waited(build: Any) -> None:
+    late = datetime.now(UTC) - timedelta(seconds=1)
+    translator = Poisoned()
+    ended = by_text(one_round(waiting(build, "a", "b", deadline=late), translator))
+    assert ended == {"a": ("rejected", 1), "b": ("rejected", 1)}
+    assert translator.rows == []
+
+
+def test_nothing_is_translated_for_a_partition_that_left_us(build: Any) -> None:
+    pipeline, translator = waiting(build, "a", "b"), Poisoned()
+    pipeline.assignments.remove([build.partition()])
+    assert one_round(pipeline, translator) == []
+    assert translator.rows == []
+    assert pipeline.assignments.in_flight().jobs == 0
