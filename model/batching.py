@@ -10,10 +10,14 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """`tokens` counts padding: rows times the longest row; `rows` bounds batches of very short segments."""
+    """`tokens` counts padding: rows times the longest row; `rows` bounds batches of very short segments.
+
+    `padding_ratio` is the share of padding up to which a worker's batch takes in segments of another length.
+    """
 
     tokens: int
     rows: int
+    padding_ratio: float = 1.0
 
 
 def pack(lengths: Sequence[int], limits: BatchLimits) -> Iterator[range]:

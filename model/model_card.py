@@ -20,14 +20,14 @@ def model_card(config: TrainConfig, measured: Measured) -> str:
     qualities = "\n".join(
         f"| {name} | {quality.bleu:.1f} | {quality.chrf:.1f} |" for name, quality in measured.qualities
     )
-    corpora = ["/".join(path.rsplit("/", 2)[-2:]) for path in config.data.train]
+    corpora = [short_name(path) for path in config.data.train]
     shape = config.shape
     signature = measured.qualities[0][1].bleu_signature if measured.qualities else ""
     return f"""# {config.name}
 
 Translates {config.source} to {config.target}. A Transformer encoder-decoder ({shape.encoder_layers} + \
 {shape.decoder_layers} layers, width {shape.width}, {shape.vocabulary_size} SentencePiece pieces), trained by \
-`dragoman train`; the config file stands beside the repository's other configs and says everything that decides the run.
+`dragoman train` on the config `{config.name}.toml`.
 
 ## Quality
 
@@ -52,3 +52,8 @@ sacrebleu `{signature}`, all references of the test set.
 
 {config.card.note}
 """
+
+
+def short_name(path: str) -> str:
+    """The last folder and the file name: where on a disk a corpus was is nobody's business."""
+    return "/".join(path.rsplit("/", 2)[-2:])

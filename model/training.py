@@ -22,7 +22,7 @@ from .corpus import CorpusReport, Pair, read_corpus
 from .decoding import SearchOptions
 from .evaluation import Quality, TestSet, evaluate, read_test_set
 from .memory import keep_freed_memory
-from .model_card import Measured, model_card
+from .model_card import Measured, model_card, short_name
 from .optimiser import optimisers, schedule, set_learning_rate
 from .tokenizer import BEGIN, END, PAD, Tokenizer
 from .train_config import TrainConfig, resolve
@@ -238,7 +238,7 @@ class TrainingRun:
             f"{self.step} steps, {self.epoch} full epochs, {self.target_tokens:,} target pieces "
             f"in {minutes:.0f} minutes on the CPU"
         )
-        measured = Measured(corpus, training, ((Path(self.config.data.dev).name, quality),))
+        measured = Measured(corpus, training, ((short_name(self.config.data.dev), quality),))
         save_checkpoint(self._checkpoint(model_card(self.config, measured)), output)
 
     def _checkpoint(self, card: str) -> Checkpoint:

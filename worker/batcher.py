@@ -78,18 +78,26 @@ class Batcher:
         return max(0.0, pool.since_seconds + self._wait_seconds - now_seconds)
 
     def _cut(self, pool: "_Pool") -> list[Segment]:
-        """Take the oldest segment and as many neighbours, shorter ones first, as the limits allow."""
+        """Take the oldest segment and its neighbours in length, the nearest first, as far as the limits allow."""
         segments = pool.segments
         first = next(place for place, s in enumerate(segments) if s.waiting_since_seconds == pool.since_seconds)
-        end = first + 1
-        while first > 0 and self._fits(end - first + 1, segments[end - 1].length):
-            first -= 1
-        while end < len(segments) and self._fits(end - first + 1, segments[end].length):
-            end += 1
+        end, pieces, oldest = first + 1, segments[first].length, segments[first].length
+        while first > 0 or end < len(segments):
+            shorter = first > 0 and (
+                end == len(segments) or oldest - segments[first - 1].length <= segments[end].length - oldest
+            )
+            nearest = segments[first - 1 if shorter else end].length
+            longest = max(nearest, segments[end - 1].length)
+            if not self._fits(end - first + 1, longest, pieces + nearest):
+                break
+            pieces += nearest
+            first, end = (first - 1, end) if shorter else (first, end + 1)
         return pool.cut(first, end)
 
-    def _fits(self, rows: int, longest: int) -> bool:
-        return rows <= self._limits.rows and rows * longest <= self._limits.tokens
+    def _fits(self, rows: int, longest: int, pieces: int) -> bool:
+        padded = rows * longest
+        within = rows <= self._limits.rows and padded <= self._limits.tokens
+        return within and padded - pieces <= self._limits.padding_ratio * padded
 
     def _forget_empty(self, key: PoolKey) -> None:
         if not self._pools[key].segments:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .broker import ClientLostError, Position, RebalanceListener
+from .broker import Position, RebalanceListener
 from .message import Message, Partition
 
 POLL_MESSAGES = 500
@@ -113,7 +113,6 @@ class MemoryBroker:
 
     def __init__(self, cluster: MemoryCluster, group_id: str, listener: RebalanceListener) -> None:
         self.group_id = group_id
-        self.gave_up = False  # set it to have the next poll raise `ClientLostError`
         self._cluster = cluster
         self._listener = listener
         self._assigned: set[Partition] = set()
@@ -122,8 +121,6 @@ class MemoryBroker:
         cluster.join(self)
 
     def poll(self, timeout_seconds: float) -> list[Message]:
-        if self.gave_up:
-            raise ClientLostError("the client was told to give up")
         self._rebalance()
         messages = self._cluster.fetch({} if self._paused else self._positions, timeout_seconds)
         for message in messages:

@@ -66,7 +66,7 @@ class Worker:
         self.settings = settings
         self._database = database
         identity = Identity(_worker_id(), settings.topic_prefix + settings.consumer_group, settings.topic_prefix)
-        limits = BatchLimits(settings.batch_token_budget, settings.batch_rows)
+        limits = BatchLimits(settings.batch_token_budget, settings.batch_rows, settings.batch_padding_ratio)
         self.pipeline = Pipeline(identity, WaitingRoom(Batcher(limits, settings.batch_wait_seconds)))
         admission = Admission(identity, model.translator, SearchOptions(settings.beam_size))
         # The relay holds a transaction open while it waits for acknowledgements, so they must come in time.

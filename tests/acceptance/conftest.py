@@ -90,7 +90,7 @@ class Installation:
         self._folder = folder
         self._resources = resources
         self._workers = 0
-        self.engine: Engine = create_engine(settings.database_url.get_secret_value())
+        self.engine: Engine = create_engine(settings.database_url.get_secret_value(), pool_pre_ping=True)
         resources.callback(self.engine.dispose)
 
     @property

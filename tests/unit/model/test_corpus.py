@@ -25,6 +25,7 @@ def file_of(folder: Path, content: bytes, name: str = "corpus.tsv") -> Path:
         ("corpus.tsv.gz", gzip.compress(LINES.encode())),
         ("corpus.tsv.xz", lzma.compress(LINES.encode())),
     ],
+    ids=["plain", "gz", "xz"],
 )
 def test_pairs_are_read_however_the_file_is_compressed(tmp_path: Path, name: str, content: bytes) -> None:
     assert list(read_pairs(file_of(tmp_path, content, name))) == PAIRS
@@ -48,11 +49,12 @@ def test_file_is_refused_when_it_is_not_utf8(tmp_path: Path) -> None:
     ("name", "content"),
     [
         ("truncated.gz", gzip.compress(LINES.encode())[:-12]),
-        ("flipped.gz", gzip.compress(LINES.encode())[:20] + b"\xff" * 20),
+        ("flipped.gz", gzip.compress(LINES.encode())[:10] + b"\xff" * 20),
         ("plain.gz", LINES.encode()),
         ("truncated.xz", lzma.compress(LINES.encode())[:-12]),
         ("plain.xz", LINES.encode()),
     ],
+    ids=["truncated gz", "damaged gz", "no gz", "truncated xz", "no xz"],
 )
 def test_damaged_archive_is_named(tmp_path: Path, name: str, content: bytes) -> None:
     with pytest.raises(ConfigurationError, match=f"the corpus file .*{name} cannot be read"):

@@ -12,7 +12,12 @@ FRENCH, GREEDY = ("en", "fr", 4, 1.0), ("en", "fr", 1, 1.0)
 LONG_AFTER = 1e9
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=60)
-LIMITS = st.builds(BatchLimits, tokens=st.integers(16, 200), rows=st.integers(1, 12))
+LIMITS = st.builds(
+    BatchLimits,
+    tokens=st.integers(16, 200),
+    rows=st.integers(1, 12),
+    padding_ratio=st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0]),
+)
 
 
 def filled(build: Any, limits: BatchLimits, lengths: list[int], wait_seconds: float = 1.0) -> Batcher:
@@ -33,6 +38,13 @@ def test_no_batch_exceeds_the_limits_but_a_single_row(build: Any, lengths: list[
     batches = drained(filled(build, limits, lengths))
     assert all(len(batch.segments) <= limits.rows for batch in batches)
     assert all(batch.padded_pieces <= limits.tokens or len(batch.segments) == 1 for batch in batches)
+
+
+@given(lengths=LENGTHS, limits=LIMITS)
+@settings(deadline=None)
+def test_no_batch_is_padded_more_than_allowed(build: Any, lengths: list[int], limits: BatchLimits) -> None:
+    batches = drained(filled(build, limits, lengths))
+    assert all(b.padded_pieces - b.source_pieces <= limits.padding_ratio * b.padded_pieces for b in batches)
 
 
 @given(lengths=LENGTHS, limits=LIMITS)
@@ -121,7 +133,7 @@ def test_time_and_volume_of_removed_segments_are_forgotten(build: Any) -> None:
 
 def test_little_is_padded_when_many_segments_wait(build: Any) -> None:
     lengths = [(7 * number) % 50 + 1 for number in range(1_000)]
-    batches = drained(filled(build, BatchLimits(tokens=512, rows=64), lengths))
+    batches = drained(filled(build, BatchLimits(tokens=512, rows=64, padding_ratio=0.15), lengths))
     padded = sum(batch.padded_pieces for batch in batches)
     assert sum(batch.source_pieces for batch in batches) == sum(lengths)
     assert 1 - sum(lengths) / padded < 0.1

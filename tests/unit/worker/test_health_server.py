@@ -6,10 +6,11 @@ from http.client import HTTPConnection
 
 import pytest
 from dragoman.errors import ConfigurationError
-from dragoman.worker.health import HealthServer
+from dragoman.worker.health import REQUEST_SECONDS, HealthServer
 from dragoman.worker.metrics import Metrics
 
-PATIENCE_SECONDS = 30.0
+# Less than a silent client is given, so that a probe which waits for one fails.
+PATIENCE_SECONDS = REQUEST_SECONDS - 1.0
 
 
 @pytest.fixture

@@ -1,0 +1,88 @@
+"""Length-sorted, padding-bounded batches against batches in order of arrival: padding, and segments per second.
+
+    .venv/bin/python benchmarks/batching.py [--json FILE] [--runs N]
+
+Both sides translate the same sentences with the same checkpoint, beam size and threads, in turn, in one process.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from dragoman.compose.demo.demo import SENTENCES
+from dragoman.model.batching import BatchLimits, pack, padding_ratio
+from dragoman.model.decoding import SearchOptions
+from dragoman.model.shipped import default_checkpoint
+from dragoman.model.translator import Translator
+from dragoman.settings import Settings
+
+Batches = list[list[list[int]]]
+
+
+def by_length(sources: Sequence[list[int]], limits: BatchLimits) -> Batches:
+    """Neighbours in length, cut where the padding would pass the limit: what the worker does with a full pool."""
+    ordered = sorted(sources, key=len)
+    batches: Batches = [[]]
+    for source in ordered:
+        candidate = [*batches[-1], source]
+        lengths = [len(row) + 1 for row in candidate]
+        fits = len(candidate) <= limits.rows and len(candidate) * max(lengths) <= limits.tokens
+        if batches[-1] and not (fits and padding_ratio([lengths]) <= limits.padding_ratio):
+            batches.append([source])
+        else:
+            batches[-1] = candidate
+    return batches
+
+
+def by_arrival(sources: Sequence[list[int]], limits: BatchLimits) -> Batches:
+    """Runs in the order given, under the same budget of padded tokens."""
+    return [[sources[i] for i in run] for run in pack([len(source) + 1 for source in sources], limits)]
+
+
+def seconds(translator: Translator, batches: Batches) -> float:
+    """Time to translate all batches greedily."""
+    start = time.perf_counter()
+    for batch in batches:
+        translator.translate_pieces(batch, SearchOptions(beam_size=1))
+    return time.perf_counter() - start
+
+
+def padding(batches: Batches) -> float:
+    return padding_ratio([[len(source) + 1 for source in batch] for batch in batches])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--runs", type=int, default=7)
+    arguments = parser.parse_args()
+    settings = Settings()
+    limits = BatchLimits(settings.batch_token_budget, settings.batch_rows, settings.batch_padding_ratio)
+    translator = Translator.load(default_checkpoint(), "auto")
+    sources = translator.encode(SENTENCES.read_text(encoding="utf-8").splitlines())
+    ours, peer = by_length(sources, limits), by_arrival(sources, limits)
+    seconds(translator, ours), seconds(translator, peer)  # warm up
+    times = [(seconds(translator, ours), seconds(translator, peer)) for _ in range(arguments.runs)]
+    ratios = sorted(other / own for own, other in times)
+    own, other = (len(sources) / statistics.median(column) for column in zip(*times, strict=True))
+    rows = [
+        {"name": "padding-ratio", "ours": padding(ours), "peer": padding(peer), "unit": "share of padding",
+         "ratio": padding(ours), "low": padding(ours), "high": padding(ours), "goal": "<= 0.15"},
+        {"name": "sorted-over-arrival", "ours": own, "peer": other, "unit": "segments/s",
+         "ratio": statistics.median(ratios), "low": ratios[0], "high": ratios[-1], "goal": ">= 1"},
+    ]  # fmt: skip
+    print(f"{'':<22}{'ours':>10}{'arrival order':>16}{'ratio':>8}   spread")
+    for row in rows:
+        print(
+            f"{row['name']:<22}{row['ours']:>10.3g}{row['peer']:>16.3g}{row['ratio']:>8.2f}   "
+            f"{row['low']:.2f} to {row['high']:.2f}   {row['unit']}, goal {row['goal']}"
+        )
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
