@@ -23,7 +23,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from ..errors import ConfigurationError, TransientError
+from ..errors import ConfigurationError, DragomanError, TransientError
 from ..kafka_settings import kafka_client_config
 from ..schemas.topics import TOPICS
 from ..settings import Settings
@@ -80,6 +80,8 @@ class KafkaPublisher:
         except BufferError:
             return False
         except KafkaException as error:
+            if error.args[0].code() == KafkaError._FATAL:
+                raise DragomanError(f"the Kafka client gave up for good: {_text(error)}; start it again") from error
             raise TransientError(f"the message could not be published: {_text(error)}") from error
         return True
 

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func
 from sqlalchemy.dialects.postgresql import insert
 
 from .tables import quarantine
@@ -21,5 +21,8 @@ class QuarantinedRange:
 
 
 def record_quarantine(connection: Connection, skipped: QuarantinedRange) -> None:
-    """Write the range down; doing so twice is harmless."""
-    connection.execute(insert(quarantine).values(asdict(skipped)).on_conflict_do_nothing())
+    """Write the range down; doing so twice is harmless, and a range that has grown meanwhile gets its new end."""
+    row = insert(quarantine).values(asdict(skipped))
+    grown = func.greatest(quarantine.c.last_offset, row.excluded.last_offset)
+    key = [column.name for column in quarantine.primary_key]
+    connection.execute(row.on_conflict_do_update(index_elements=key, set_={"last_offset": grown}))

@@ -14,6 +14,7 @@ from uuid import uuid4
 import structlog
 from sqlalchemy import Engine as DatabaseEngine
 
+from ..errors import DragomanError
 from ..model.batching import BatchLimits
 from ..model.decoding import SearchOptions
 from ..producer.kafka import KafkaPublisher
@@ -120,7 +121,8 @@ class Worker:
             return "draining"
         if not self.pipeline.assignments.partitions():
             return "no partition is assigned yet"
-        return None if self.settler.database_answers else "the database does not answer"
+        answers = self.settler.database_answers and self.admitter.database_answers
+        return None if answers else "the database does not answer"
 
     def _job_topics(self) -> list[str]:
         return [topic.full_name(self.settings.topic_prefix) for topic in (JOBS_INTERACTIVE, JOBS_BULK)]
@@ -145,7 +147,8 @@ class Worker:
         broker.pause()
         self.intake.give_back_waiting(held)
         while not assignments.wait_idle(held, 0.1) and time.monotonic() < deadline and not self._failed():
-            self.intake.turn(broker)
+            if not self._turn_while_draining(broker):
+                break
         stopped = [stage.stop(deadline - time.monotonic()) for stage in self.stages]
         broker.commit(assignments.settled_offsets())
         closed = broker.close(CLOSE_SECONDS)
@@ -156,6 +159,16 @@ class Worker:
             stages_ended=all(stopped),
             left_group=closed,
         )
+
+    def _turn_while_draining(self, broker: Broker) -> bool:
+        """Keep polling, so that the group lets us finish; False when there is nothing left to finish for."""
+        try:
+            self.intake.turn(broker)
+        except DragomanError as error:
+            log.warning("drain_cut_short", error=str(error))
+            self.intake.forget_all()
+            return False
+        return True
 
     def _failed(self) -> bool:
         return any(stage.failure is not None for stage in self.stages)

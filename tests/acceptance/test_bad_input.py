@@ -4,10 +4,11 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from dragoman.producer.kafka import KafkaTail
+from dragoman.producer.kafka import KafkaTail, ReceivedMessage
 from dragoman.producer.producer import TranslationProducer
 from dragoman.schemas.codec import decode_dead_letter
 from dragoman.schemas.ids import new_job_id
+from dragoman.tests.acceptance.installation import Installation, wait_until
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(400)]
 
@@ -42,7 +43,7 @@ BAD_MESSAGES = {
 }
 
 
-def test_bad_messages_become_dead_letters_and_their_neighbours_are_translated(installation, wait_until):
+def test_bad_messages_become_dead_letters_and_their_neighbours_are_translated(installation: Installation) -> None:
     worker = installation.start_worker()
     installation.publish_raw("jobs.bulk", list(BAD_MESSAGES.values()))
     with TranslationProducer(installation.settings) as producer:
@@ -66,14 +67,14 @@ def test_bad_messages_become_dead_letters_and_their_neighbours_are_translated(in
     assert worker.terminate() == 0
 
 
-def test_a_text_of_2_mb_is_a_dead_letter_with_all_its_bytes(installation, wait_until):
+def test_a_text_of_2_mb_is_a_dead_letter_with_all_its_bytes(installation: Installation) -> None:
     worker = installation.start_worker()
     text = "word " * 400_000
     # Compressed, it passes the broker's limit on the size of a batch.
     installation.publish_raw("jobs.bulk", [job(source_text=text)])
     wait_until(lambda: installation.count() == 1, "the message has its row")
     with KafkaTail(installation.settings, installation.settings.topic_prefix + "dead-letters", "beginning") as tail:
-        found: list[object] = []
+        found: list[ReceivedMessage] = []
         wait_until(lambda: found.extend(tail.poll(0.5)) or found, "the dead letter arrives")
     letter = decode_dead_letter(found[0].value)
     assert letter.reason == "text_too_large"
@@ -81,7 +82,7 @@ def test_a_text_of_2_mb_is_a_dead_letter_with_all_its_bytes(installation, wait_u
     assert worker.terminate() == 0
 
 
-def test_no_text_is_in_the_log_when_jobs_are_translated_and_rejected(installation, wait_until):
+def test_no_text_is_in_the_log_when_jobs_are_translated_and_rejected(installation: Installation) -> None:
     worker = installation.start_worker(DRAGOMAN_LOG_LEVEL="debug")
     canary = "Zanzibarcanary"
     installation.publish_raw(

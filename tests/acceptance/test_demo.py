@@ -25,7 +25,7 @@ def output(stack: LocalStack, database_url: str, tmp_path: Path) -> str:
     return finished.stdout
 
 
-def test_the_demo_shows_every_step_and_the_history(output: str):
+def test_the_demo_shows_every_step_and_the_history(output: str) -> None:
     assert "published  248   translated  248   recorded  248   lag    0" in output
     assert "Have you finished your homework?" in output
     assert "not_json" in output

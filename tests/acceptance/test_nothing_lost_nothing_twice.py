@@ -7,6 +7,7 @@ from dragoman.producer.producer import TranslationProducer
 from dragoman.producer.replies import ResultReader
 from dragoman.schemas.jobs import TranslationJob
 from dragoman.schemas.results import TranslationResult
+from dragoman.tests.acceptance.installation import Installation, wait_until
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(400)]
 
@@ -24,12 +25,12 @@ def sentences(count: int) -> list[str]:
     return [f"{number}. {SENTENCES[number % 4].format(THINGS[number % 10])}" for number in range(count)]
 
 
-def submit(installation, count: int) -> set[UUID]:
+def submit(installation: Installation, count: int) -> set[UUID]:
     with TranslationProducer(installation.settings) as producer:
         return set(producer.submit_many(sentences(count), source="en", target="fr"))
 
 
-def results_of(installation, wait_until, jobs: set[UUID]) -> dict[UUID, list[TranslationResult]]:
+def results_of(installation: Installation, jobs: set[UUID]) -> dict[UUID, list[TranslationResult]]:
     """All result events on the topic, by event id, once every job has one and the outbox is empty."""
     outbox = "SELECT count(*) FROM outbox"
     wait_until(lambda: installation.count(outbox) == 0, "the outbox is empty")
@@ -47,7 +48,7 @@ def results_of(installation, wait_until, jobs: set[UUID]) -> dict[UUID, list[Tra
     return events
 
 
-def test_2000_jobs_have_2000_rows_and_2000_equal_results_when_a_worker_is_killed(installation, wait_until):
+def test_2000_jobs_have_2000_rows_and_2000_equal_results_when_a_worker_is_killed(installation: Installation) -> None:
     first = installation.start_worker()
     first.wait_ready()
     jobs = submit(installation, 2000)
@@ -58,8 +59,8 @@ def test_2000_jobs_have_2000_rows_and_2000_equal_results_when_a_worker_is_killed
 
     second = installation.start_worker()
     wait_until(lambda: installation.count() >= 2000, "the second worker finishes")
-    events = results_of(installation, wait_until, jobs)
-    rows = dict(installation.query("SELECT job_id, target_text FROM translation"))
+    events = results_of(installation, jobs)
+    rows = {job_id: text for job_id, text in installation.query("SELECT job_id, target_text FROM translation")}
 
     assert rows.keys() == jobs
     assert len(events) == 2000
@@ -69,7 +70,7 @@ def test_2000_jobs_have_2000_rows_and_2000_equal_results_when_a_worker_is_killed
     assert second.terminate() == 0
 
 
-def test_the_successor_finishes_the_rest_when_a_worker_is_terminated(installation, wait_until):
+def test_the_successor_finishes_the_rest_when_a_worker_is_terminated(installation: Installation) -> None:
     first = installation.start_worker()
     first.wait_ready()
     jobs = submit(installation, 600)
@@ -79,13 +80,13 @@ def test_the_successor_finishes_the_rest_when_a_worker_is_terminated(installatio
     assert installation.count() < 600, "the signal came too late to prove anything"
 
     installation.start_worker()
-    events = results_of(installation, wait_until, jobs)
+    events = results_of(installation, jobs)
 
     assert installation.count() == len(events) == 600
     assert {len(copies) for copies in events.values()} == {1}
 
 
-def test_a_job_is_translated_once_when_it_is_published_again(installation, wait_until):
+def test_a_job_is_translated_once_when_it_is_published_again(installation: Installation) -> None:
     worker = installation.start_worker()
     worker.wait_ready()
     jobs = [
@@ -103,4 +104,4 @@ def test_a_job_is_translated_once_when_it_is_published_again(installation, wait_
 
     assert len(ids) == installation.count() == 40
     assert installation.query("SELECT id FROM batch ORDER BY id") == batches
-    assert len(results_of(installation, wait_until, ids)) == 40
+    assert len(results_of(installation, ids)) == 40
