@@ -60,7 +60,7 @@ def test_2000_jobs_have_2000_rows_and_2000_equal_results_when_a_worker_is_killed
     second = installation.start_worker()
     wait_until(lambda: installation.count() >= 2000, "the second worker finishes")
     events = results_of(installation, jobs)
-    rows = {job_id: text for job_id, text in installation.query("SELECT job_id, target_text FROM translation")}
+    rows: dict[object, object] = dict(installation.query("SELECT job_id, target_text FROM translation"))
 
     assert rows.keys() == jobs
     assert len(events) == 2000

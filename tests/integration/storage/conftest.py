@@ -26,13 +26,15 @@ MODEL = "tiny-en-fr@000000000000"
 @pytest.fixture(scope="session")
 def history_url(stack: LocalStack) -> Iterator[str]:
     """An upgraded database that these tests share, because upgrading one takes most of a second."""
-    server = create_database_engine(stack.database_url)
+    server = create_database_engine(stack.database_url).execution_options(isolation_level="AUTOCOMMIT")
     name = f"history_{secrets.token_hex(6)}"
-    with server.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with server.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
-        url = server.url.set(database=name).render_as_string(hide_password=False)
-        upgrade(url)
-        yield url
+    url = server.url.set(database=name).render_as_string(hide_password=False)
+    upgrade(url)
+    yield url
+    # A connection of its own: other tests restart the server meanwhile.
+    with server.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     server.dispose()
 
