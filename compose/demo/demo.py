@@ -4,9 +4,6 @@ Only puts together what the other parts offer; shows nothing that did not come b
 """
 
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,13 +29,13 @@ from ...storage.migrate import upgrade
 from ..local import LocalStack, StackOptions
 from . import report
 from .progress import Counts, ProgressLine
+from .worker import WorkerService, worker_process
 
 SENTENCES = Path(__file__).with_name("sentences.txt")
 # Someone's log line that went to the wrong topic.
 BAD_MESSAGE = b"2026-01-01 WARN this is not a job"
 # Long enough for a slow machine; the demo takes well under a minute on two free cores.
 PATIENCE_SECONDS = 300.0
-WORKER_EXIT_SECONDS = 30.0
 CLIENT = f"demo-{os.getpid()}"
 RECORDED = """
 SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(started_at)), 0)
@@ -49,7 +46,6 @@ FROM translation WHERE client_id = :client
 def run_demo() -> None:
     """Run the whole pipeline once and stop everything it started; raises `DragomanError` when a part fails."""
     started = time.monotonic()
-    sentences = SENTENCES.read_text(encoding="utf-8").splitlines()
     report.heading("Starting Apache Kafka and PostgreSQL on this machine")
     with LocalStack(StackOptions().with_given_services()) as stack:
         settings = load_settings(
@@ -61,17 +57,18 @@ def run_demo() -> None:
         ensure_topics(settings)
         upgrade(stack.database_url)
         click.echo(f"  Kafka {stack.kafka_bootstrap_servers} and PostgreSQL, ready after {_since(started)}")
-        with _worker(settings), _database(settings) as engine:
-            _show(settings, engine, sentences)
+        with worker_process(settings) as worker, _database(settings) as engine:
+            _show(settings, engine, worker)
     report.heading(f"Everything is stopped. The demo took {_since(started)}.")
     click.echo("  Next: `dragoman up` keeps such a stack running; README.md shows how to publish your own jobs.")
 
 
-def _show(settings: Settings, engine: Engine, sentences: list[str]) -> None:
+def _show(settings: Settings, engine: Engine, worker: WorkerService) -> None:
+    sentences = SENTENCES.read_text(encoding="utf-8").splitlines()
     report.heading(f"Publishing {len(sentences)} English sentences and one message that is no job")
     with ResultReader(settings, start="beginning") as results, _dead_letters(settings) as dead_letters:
         jobs = _publish(settings, sentences)
-        translations = _follow(engine, results, jobs)
+        translations = _follow(engine, results, jobs, worker)
         report.translations(sentences, [translations[job_id] for job_id in jobs])
         report.dead_letter(_first(dead_letters))
     report.history(engine)
@@ -88,13 +85,16 @@ def _publish(settings: Settings, sentences: list[str]) -> list[UUID]:
     return jobs
 
 
-def _follow(engine: Engine, results: ResultReader, jobs: list[UUID]) -> dict[UUID, TranslationResult]:
+def _follow(
+    engine: Engine, results: ResultReader, jobs: list[UUID], worker: WorkerService
+) -> dict[UUID, TranslationResult]:
     """Wait until every job has its result, showing how it goes; returns the results by job."""
     wanted = set(jobs)
     found: dict[UUID, TranslationResult] = {}
     deadline = time.monotonic() + PATIENCE_SECONDS
     line = ProgressLine()
     while wanted - found.keys() and time.monotonic() < deadline:
+        worker.raise_if_ended()
         found |= {result.job_id: result for result in results.poll(0.2) if result.job_id in wanted}
         with transaction(engine) as connection:
             recorded, seconds = connection.execute(text(RECORDED), {"client": CLIENT}).one()
@@ -105,29 +105,6 @@ def _follow(engine: Engine, results: ResultReader, jobs: list[UUID]) -> dict[UUI
         missing = len(wanted - found.keys())
         raise DragomanError(f"{missing} of {len(jobs)} jobs had no result within {PATIENCE_SECONDS:.0f} s")
     return found
-
-
-@contextmanager
-def _worker(settings: Settings) -> Iterator[None]:
-    """A worker process with a log file of its own; drained and stopped at the end."""
-    log_path = Path(f"dragoman-demo-worker-{os.getpid()}.log").absolute()
-    environment = os.environ | {
-        "DRAGOMAN_KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
-        "DRAGOMAN_DATABASE_URL": settings.database_url.get_secret_value(),
-        "DRAGOMAN_TOPIC_PREFIX": settings.topic_prefix,
-        "DRAGOMAN_HEALTH_PORT": "0",
-        "DRAGOMAN_LOG_FORMAT": "json",
-    }
-    with log_path.open("wb") as log:
-        process = subprocess.Popen([sys.executable, "-m", "dragoman", "worker"], env=environment, stderr=log)
-        try:
-            yield
-        finally:
-            process.send_signal(signal.SIGTERM)
-            code = process.wait(WORKER_EXIT_SECONDS)
-    if code != 0:
-        raise DragomanError(f"the worker ended with exit code {code}: see {log_path}")
-    log_path.unlink()
 
 
 @contextmanager

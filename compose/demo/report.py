@@ -52,15 +52,15 @@ def history(engine: Engine) -> None:
     with transaction(engine) as connection:
         figures = stats(connection)
         least, average, most, batches, padding = connection.execute(text(BATCHES)).one()
-        trains = search(connection, ["train"], HistoryFilter(status="translated"), limit=3)
+        houses = search(connection, ["house"], HistoryFilter(status="translated"), limit=3)
         slowest = connection.execute(text(SLOWEST)).all()
     heading("What the history in PostgreSQL says")
     states = ", ".join(f"{number} {status}" for status, number in sorted(figures.by_status.items()))
     click.echo(f"  rows: {figures.rows} ({states})")
     click.echo(f"  batches: {batches} of {least} to {most} segments, {average} on average; padding ratio {padding} %")
     click.echo(f"  submission to recording: median {figures.p50_seconds:.1f} s, p95 {figures.p95_seconds:.1f} s")
-    click.echo('  search "train":')
-    for hit in trains:
+    click.echo('  search "house":')
+    for hit in houses:
         click.echo(f"    {hit.source_text}  ->  {hit.target_text}")
     click.echo("  waited longest:")
     for row in slowest:

@@ -73,6 +73,11 @@ class Service(ABC):
         return self.directory / f"{self.name.lower()}.log"
 
     @property
+    def environment(self) -> dict[str, str]:
+        """Variables that the service sees beside ours."""
+        return {}
+
+    @property
     def running(self) -> bool:
         """Whether the service's process is there (a paused one is)."""
         return self._process is not None and self._process.poll() is None
@@ -106,6 +111,7 @@ class Service(ABC):
                 stdout=subprocess.PIPE,
                 stderr=log,
                 pass_fds=self._upkeep.keep_open,
+                env=os.environ | self.environment,
                 start_new_session=True,  # a Ctrl-C in the terminal is for us alone: we stop the service
             )
 
