@@ -61,7 +61,7 @@ class Settings(BaseSettings):
     batch_token_budget: int = Field(2048, ge=16, description="padded source tokens in one batch, at most")
     batch_rows: int = Field(128, ge=1, description="segments in one batch, at most")
     batch_padding_ratio: float = Field(
-        0.15, ge=0, le=1, description="a batch takes in segments of another length up to this share of padding"
+        0.3, ge=0, le=1, description="a batch takes in segments of another length up to this share of padding"
     )
     batch_wait_seconds: float = Field(0.05, ge=0, description="how long a job waits for others to share its batch")
     beam_size: int = Field(4, ge=1, le=64, description="beam size where the job names none; 1 = greedy")
