@@ -12,30 +12,35 @@ import random
 import statistics
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 from dragoman.compose.demo.demo import SENTENCES
 from dragoman.model.batching import BatchLimits, pack, padding_ratio
 from dragoman.model.decoding import SearchOptions
 from dragoman.model.shipped import default_checkpoint
 from dragoman.model.translator import Translator
+from dragoman.schemas.jobs import TranslationJob
 from dragoman.settings import Settings
+from dragoman.worker.assignments import Delivery
+from dragoman.worker.batcher import Batcher
+from dragoman.worker.work import Segment
 
 Batches = list[list[list[int]]]
 
 
 def by_length(sources: Sequence[list[int]], limits: BatchLimits) -> Batches:
-    """Neighbours in length, cut where the padding would pass the limit: what the worker does with a full pool."""
-    ordered = sorted(sources, key=len)
-    batches: Batches = [[]]
-    for source in ordered:
-        candidate = [*batches[-1], source]
-        lengths = [len(row) + 1 for row in candidate]
-        fits = len(candidate) <= limits.rows and len(candidate) * max(lengths) <= limits.tokens
-        if batches[-1] and not (fits and padding_ratio([lengths]) <= limits.padding_ratio):
-            batches.append([source])
-        else:
-            batches[-1] = candidate
+    """The batches that the worker's batcher takes while all sources wait, the first having waited longest."""
+    batcher = Batcher(limits, wait_seconds=0.0)
+    # The batcher looks at lengths and waiting times only: no delivery and no job stand behind these segments.
+    delivery, job = cast("Delivery", None), cast("TranslationJob", None)
+    for place, source in enumerate(sources):
+        segment = Segment(delivery, job, tuple(source), datetime.now(UTC), waiting_since_seconds=place)
+        batcher.add(("en", "fr", 1, 1.0), segment)
+    batches: Batches = []
+    while batch := batcher.take(now_seconds=len(sources)):
+        batches.append([list(segment.pieces) for segment in batch.segments])
     return batches
 
 

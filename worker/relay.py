@@ -79,7 +79,7 @@ class Relay(Stage):
             connection.exec_driver_sql(LIMITS)
             claimed = claim_events(connection, ROUND_EVENTS)
             if not claimed:
-                self._pipeline.metrics.outbox_depth.set(outbox_depth(connection))
+                self._measure(connection)
                 return 0
             tally = self._publish(claimed)
             acknowledged = tally.acknowledged()

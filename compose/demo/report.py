@@ -13,13 +13,9 @@ from ...storage.history import HistoryFilter, search, stats
 SHOWN_TRANSLATIONS = 15
 # Wide enough for two sentences side by side where there is no terminal to ask.
 LOG_WIDTH = 120
-BATCHES = """
-SELECT min(rows), round(avg(rows), 1), max(rows), count(*),
-       round((100.0 * (1 - sum(source_pieces)::numeric / sum(padded_pieces))), 1)
-FROM batch
-"""
+BATCHES = "SELECT min(rows), round(avg(rows), 1), max(rows) FROM batch"
 SLOWEST = """
-SELECT source_text, target_text, extract(epoch FROM recorded_at - submitted_at) AS seconds
+SELECT source_text, extract(epoch FROM recorded_at - submitted_at) AS seconds
 FROM translation WHERE status = 'translated' ORDER BY seconds DESC LIMIT 3
 """
 
@@ -51,13 +47,14 @@ def history(engine: Engine) -> None:
     """What an analyst would ask."""
     with transaction(engine) as connection:
         figures = stats(connection)
-        least, average, most, batches, padding = connection.execute(text(BATCHES)).one()
+        least, average, most = connection.execute(text(BATCHES)).one()
         houses = search(connection, ["house"], HistoryFilter(status="translated"), limit=3)
         slowest = connection.execute(text(SLOWEST)).all()
     heading("What the history in PostgreSQL says")
     states = ", ".join(f"{number} {status}" for status, number in sorted(figures.by_status.items()))
     click.echo(f"  rows: {figures.rows} ({states})")
-    click.echo(f"  batches: {batches} of {least} to {most} segments, {average} on average; padding ratio {padding} %")
+    padding = f"padding ratio {figures.padding_ratio or 0:.1%}"
+    click.echo(f"  batches: {figures.batches} of {least} to {most} segments, {average} on average; {padding}")
     click.echo(f"  submission to recording: median {figures.p50_seconds:.1f} s, p95 {figures.p95_seconds:.1f} s")
     click.echo('  search "house":')
     for hit in houses:
