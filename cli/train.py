@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from ..model.train_config import load_train_config, resolve
-from ..model.training import TrainReport
-from ..model.training import train as run_training
+from ..model.training.config import load_train_config, resolve
+from ..model.training.run import TrainReport
+from ..model.training.run import train as run_training
 
 
 @click.command()

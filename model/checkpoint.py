@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,10 @@ import safetensors.torch
 import torch
 
 from ..errors import ConfigurationError
-from .tokenizer import Tokenizer
-from .transformer import Transformer, TransformerConfig
+from .architectures.catalog import build, describe
+from .architectures.network import Network
+from .vocabularies.subwords import SubwordVocabulary
+from .vocabularies.vocabulary import Vocabulary
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -41,8 +43,8 @@ class Checkpoint:
 
     name: str
     pairs: tuple[tuple[str, str], ...]
-    network: Transformer
-    tokenizer: Tokenizer
+    network: Network
+    vocabulary: Vocabulary
     card: str
     sha256: str = ""
 
@@ -86,28 +88,27 @@ def _read(folder: Path, device: torch.device, sha256: str) -> Checkpoint:
     config = _read_json(folder / "config.json")
     try:
         with torch.device("meta"):
-            network = Transformer(TransformerConfig(**config["shape"]))
-        tokenizer = Tokenizer((folder / "tokenizer.model").read_bytes())
+            network = build(config["architecture"], config["shape"])
+        vocabulary = SubwordVocabulary((folder / "tokenizer.model").read_bytes())
         weights = safetensors.torch.load_file(folder / "model.safetensors", device=str(device))
-        network = _with_weights(network, {name: tensor.float() for name, tensor in weights.items()}, device)
+        network = _with_weights(network, {name: tensor.float() for name, tensor in weights.items()})
         pairs = tuple((source, target) for source, target in config["pairs"])
         name = config["name"]
         card = (folder / "README.md").read_text(encoding="utf-8")
     except (ConfigurationError, KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"the checkpoint {folder} does not fit this version of Dragoman: {error}") from error
-    if len(tokenizer) != network.config.vocabulary_size:
+    if len(vocabulary) != network.config.vocabulary_size:
         raise CheckpointError(
-            f"the checkpoint {folder} mixes a vocabulary of {len(tokenizer)} pieces with a network of "
+            f"the checkpoint {folder} mixes a vocabulary of {len(vocabulary)} pieces with a network of "
             f"{network.config.vocabulary_size}: take both from one training run"
         )
-    return Checkpoint(name, pairs, network.eval(), tokenizer, card, sha256)
+    return Checkpoint(name, pairs, network.eval(), vocabulary, card, sha256)
 
 
-def _with_weights(network: Transformer, weights: dict[str, torch.Tensor], device: torch.device) -> Transformer:
+def _with_weights(network: Network, weights: dict[str, torch.Tensor]) -> Network:
     network.load_state_dict(weights, assign=True)
     # The position codes are computed, not stored, so the meta device left them empty.
-    with torch.device(device):
-        network.positions = type(network).position_codes(network.config)
+    network.restore_buffers()
     return network.requires_grad_(requires_grad=False)
 
 
@@ -128,21 +129,23 @@ def _save(checkpoint: Checkpoint, folder: Path) -> str:
 
 
 def _write_files(checkpoint: Checkpoint, folder: Path) -> None:
+    architecture, shape = describe(checkpoint.network)
     config = {
         "format_version": FORMAT_VERSION,
         "name": checkpoint.name,
-        "architecture": "transformer",
+        "architecture": architecture,
         "pairs": [list(pair) for pair in checkpoint.pairs],
-        "shape": asdict(checkpoint.network.config),
+        "shape": shape,
     }
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     (folder / "README.md").write_text(checkpoint.card, encoding="utf-8")
-    (folder / "tokenizer.model").write_bytes(checkpoint.tokenizer.serialized)
+    for name, content in checkpoint.vocabulary.files().items():
+        (folder / name).write_bytes(content)
     # Not `save_file`, whose files only their owner may read.
     (folder / "model.safetensors").write_bytes(safetensors.torch.save(_stored_weights(checkpoint.network)))
 
 
-def _stored_weights(network: Transformer) -> dict[str, torch.Tensor]:
+def _stored_weights(network: Network) -> dict[str, torch.Tensor]:
     weights = {name: tensor.half().cpu().contiguous() for name, tensor in network.state_dict().items()}
     broken = [name for name, tensor in weights.items() if not tensor.isfinite().all()]
     if broken:

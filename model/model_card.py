@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from .evaluation import Quality
-from .train_config import TrainConfig
+from .evaluation.scores import Quality
+from .training.config import TrainConfig
 
 
 @dataclass(frozen=True, slots=True)

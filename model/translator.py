@@ -15,7 +15,7 @@ from ..errors import ConfigurationError
 from .batching import BatchLimits, pack
 from .checkpoint import Checkpoint, load_checkpoint
 from .decoding import Hypothesis, Rows, SearchOptions, search
-from .tokenizer import END, PAD
+from .vocabularies.vocabulary import END, PAD
 
 # The translation of a segment has at most this many times its pieces, and some for very short ones.
 TARGET_PIECES_PER_SOURCE_PIECE = 2
@@ -57,11 +57,20 @@ class Translator:
     @property
     def max_source_pieces(self) -> int:
         """Longest segment, in pieces; a longer one must be split, it is never cut."""
-        return (self.checkpoint.network.config.max_positions - TARGET_PIECES_FREE) // TARGET_PIECES_PER_SOURCE_PIECE - 1
+        positions: int = self.checkpoint.network.config.max_positions
+        return (positions - TARGET_PIECES_FREE) // TARGET_PIECES_PER_SOURCE_PIECE - 1
 
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Source pieces of each text. Thread-safe."""
-        return self.checkpoint.tokenizer.encode(texts)
+    def encode(self, texts: Sequence[str], target: str | None = None) -> list[list[int]]:
+        """Source pieces of each text, to be translated to `target`. Thread-safe.
+
+        A model of several target languages puts the piece of `target` first; without one, the first it has.
+        """
+        vocabulary = self.checkpoint.vocabulary
+        sources = vocabulary.encode(texts)
+        if not vocabulary.languages:
+            return sources
+        first = vocabulary.language_piece(target or self.pairs[0][1])
+        return [[first, *source] for source in sources]
 
     def translate_pieces(self, sources: Sequence[Sequence[int]], options: SearchOptions) -> list[Translation]:
         """Translate one padded batch of source pieces, as `encode` gives them, in the order given."""
@@ -75,13 +84,17 @@ class Translator:
         return self._translations(sources, hypotheses)
 
     def translate(
-        self, texts: Sequence[str], options: SearchOptions | None = None, limits: BatchLimits | None = None
+        self,
+        texts: Sequence[str],
+        options: SearchOptions | None = None,
+        limits: BatchLimits | None = None,
+        target: str | None = None,
     ) -> list[Translation]:
         """Translate any number of texts in length-sorted batches; the order of the answers is that of the texts.
 
         Raises `ConfigurationError` for a text of more than `max_source_pieces`.
         """
-        sources = self.encode(texts)
+        sources = self.encode(texts, target)
         self.check_lengths(sources)
         order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
         lengths = [len(sources[i]) + 1 for i in order]
@@ -102,7 +115,7 @@ class Translator:
                 )
 
     def _translations(self, sources: Sequence[Sequence[int]], hypotheses: Sequence[Hypothesis]) -> list[Translation]:
-        texts = self.checkpoint.tokenizer.decode([hypothesis.pieces for hypothesis in hypotheses])
+        texts = self.checkpoint.vocabulary.decode([hypothesis.pieces for hypothesis in hypotheses])
         return [
             Translation(text, hypothesis.score, len(source), len(hypothesis.pieces))
             for text, hypothesis, source in zip(texts, hypotheses, sources, strict=True)

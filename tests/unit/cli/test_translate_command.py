@@ -8,11 +8,11 @@ from click.testing import CliRunner, Result
 from dragoman.cli import translate as module
 from dragoman.cli.translate import translate
 from dragoman.errors import ConfigurationError
+from dragoman.model.architectures.transformer import Transformer, TransformerConfig
 from dragoman.model.checkpoint import Checkpoint, CheckpointError, save_checkpoint
 from dragoman.model.decoding import SearchOptions
-from dragoman.model.tokenizer import Tokenizer
-from dragoman.model.transformer import Transformer, TransformerConfig
 from dragoman.model.translator import Translator
+from dragoman.model.vocabularies.subwords import SubwordVocabulary
 
 LINES = ["A boat crosses the lake.", "Two oars lie on the wet sand near the old hut.", "Yes.", "The wind turns."]
 VOCABULARY_SIZE = 286
@@ -21,7 +21,7 @@ VOCABULARY_SIZE = 286
 @pytest.fixture(scope="module")
 def checkpoint_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(5)
-    tokenizer = Tokenizer.train(LINES, VOCABULARY_SIZE)
+    tokenizer = SubwordVocabulary.train(LINES, VOCABULARY_SIZE)
     shape = TransformerConfig(VOCABULARY_SIZE, width=16, heads=2, feed_forward=32, encoder_layers=1, decoder_layers=1)
     folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
     save_checkpoint(Checkpoint("tiny-en-fr", (("en", "fr"),), Transformer(shape), tokenizer, "# tiny\n"), folder)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from dragoman.model.architectures.transformer import Transformer, TransformerConfig
 from dragoman.model.checkpoint import Checkpoint, save_checkpoint
-from dragoman.model.tokenizer import Tokenizer
-from dragoman.model.transformer import Transformer, TransformerConfig
+from dragoman.model.vocabularies.subwords import SubwordVocabulary
 
 SENTENCES = (
     "The baker sells warm bread in the morning.",
@@ -38,8 +38,8 @@ def sentences() -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="session")
-def tokenizer() -> Tokenizer:
-    return Tokenizer.train(SENTENCES, VOCABULARY_SIZE)
+def tokenizer() -> SubwordVocabulary:
+    return SubwordVocabulary.train(SENTENCES, VOCABULARY_SIZE)
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +64,7 @@ def tiny_network() -> Callable[[int, int], Transformer]:
 
 
 @pytest.fixture(scope="session")
-def tiny_checkpoint(tokenizer: Tokenizer, tiny_network: Callable[[int, int], Transformer]) -> Checkpoint:
+def tiny_checkpoint(tokenizer: SubwordVocabulary, tiny_network: Callable[[int, int], Transformer]) -> Checkpoint:
     network = tiny_network(len(tokenizer), 7)
     return Checkpoint("tiny-en-fr", (("en", "fr"),), network, tokenizer, "# tiny\n\nRandom weights.\n")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from dragoman.model.architectures.transformer import Transformer
 from dragoman.model.checkpoint import FILES, MANIFEST, Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
-from dragoman.model.transformer import Transformer
 from dragoman.model.translator import Translator
 
 CPU = torch.device("cpu")
@@ -20,7 +20,7 @@ TEXTS = ["The baker reads.", "A long river behind the old mill.", ""]
 @pytest.fixture
 def other_checkpoint(tiny_checkpoint: Checkpoint, tiny_network: Callable[[int, int], Transformer]) -> Checkpoint:
     """Same vocabulary, other weights."""
-    return replace(tiny_checkpoint, network=tiny_network(len(tiny_checkpoint.tokenizer), 8))
+    return replace(tiny_checkpoint, network=tiny_network(len(tiny_checkpoint.vocabulary), 8))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -182,7 +182,7 @@ def test_older_checkpoint_comes_back_when_the_swap_fails_half_way(
 def test_weights_are_refused_when_16_bits_cannot_hold_them(
     tiny_checkpoint: Checkpoint, tiny_network: Callable[[int, int], Transformer], tmp_path: Path, value: float
 ) -> None:
-    network = tiny_network(len(tiny_checkpoint.tokenizer), 7)
+    network = tiny_network(len(tiny_checkpoint.vocabulary), 7)
     network.decoder_norm.weight[3] = value
 
     with pytest.raises(CheckpointError, match=r"the weights decoder_norm\.weight are not finite as 16-bit floats"):

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import torch
+from dragoman.model.architectures.transformer import Transformer
 from dragoman.model.checkpoint import FILES, MANIFEST, Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
-from dragoman.model.transformer import Transformer
 
 CPU = torch.device("cpu")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import dragoman.model
 import pytest
 
-MODULES = sorted(Path(dragoman.model.__path__[0]).glob("*.py"))
+MODULES = sorted(Path(dragoman.model.__path__[0]).rglob("*.py"))
 UNPICKLING = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
 

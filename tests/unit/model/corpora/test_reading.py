@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from dragoman.errors import ConfigurationError
-from dragoman.model.corpus import CorpusReport, Pair, fault, read_corpus, read_pairs
+from dragoman.model.corpora.reading import CorpusReport, Pair, fault, read_corpus, read_pairs
 
 LINES = "A red boat.\tUn bateau rouge.\tsecond reference\n  Two oars. \t Deux rames. \n"
 PAIRS = [Pair("A red boat.", "Un bateau rouge."), Pair("Two oars.", "Deux rames.")]

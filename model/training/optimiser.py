@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from .train_config import OptimiserConfig
+from .config import OptimiserConfig
 
 # Coefficients of the quintic Newton-Schulz iteration, and how often it is applied, as Muon's authors give them.
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 from dragoman.errors import ConfigurationError
-from dragoman.model import evaluation
 from dragoman.model.checkpoint import Checkpoint
 from dragoman.model.decoding import SearchOptions
+from dragoman.model.evaluation import scores as evaluation
 from dragoman.model.translator import Translator
 
 LINE = "The small boat crosses the lake."

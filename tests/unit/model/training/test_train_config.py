@@ -5,7 +5,7 @@ from pathlib import Path
 import dragoman.model
 import pytest
 from dragoman.errors import ConfigurationError
-from dragoman.model.train_config import load_train_config, resolve
+from dragoman.model.training.config import load_train_config, resolve
 
 MINIMAL = """
 name = "tiny-en-fr"

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .tokenizer import PAD
+from ..vocabularies.vocabulary import PAD
+from .network import Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class DecoderState:
         self.source_mask = source_mask
         self.past: list[tuple[Tensor, Tensor] | None] = [None] * len(cross)
         self.position = 0
+        self.keep_attention = False
+        self.attention: Tensor | None = None
 
     def select(self, rows: Tensor) -> Self:
         """Keep `rows` (N',), in that order, in place; a row may be taken several times or not at all."""
@@ -151,7 +154,7 @@ class DecoderLayer(nn.Module):
         return output
 
 
-class Transformer(nn.Module):
+class Transformer(Network):
     """Source pieces in, scores of the next target piece out."""
 
     positions: Tensor
@@ -205,6 +208,11 @@ class Transformer(nn.Module):
             x = layer.step(x, state, number)  # type: ignore[operator]
         state.position += 1
         return self.logits(self.decoder_norm(x)[:, 0])
+
+    def restore_buffers(self) -> None:
+        """Compute the position codes again, on the device of the weights."""
+        with self.embedding.weight.device:
+            self.positions = self.position_codes(self.config)
 
     def _embed(self, pieces: Tensor, first_position: int) -> Tensor:
         positions = self.positions[first_position : first_position + pieces.shape[1]]

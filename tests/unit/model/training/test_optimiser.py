@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from dragoman.model.optimiser import Muon, optimisers, orthogonalised, schedule, set_learning_rate
-from dragoman.model.train_config import OptimiserConfig
-from dragoman.model.transformer import Transformer, TransformerConfig
+from dragoman.model.architectures.transformer import Transformer, TransformerConfig
+from dragoman.model.training.config import OptimiserConfig
+from dragoman.model.training.optimiser import Muon, optimisers, orthogonalised, schedule, set_learning_rate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 import torch
 from dragoman.errors import ConfigurationError
-from dragoman.model import training
 from dragoman.model.checkpoint import CheckpointError, load_checkpoint
-from dragoman.model.corpus import Pair
-from dragoman.model.evaluation import read_test_set
-from dragoman.model.tokenizer import BEGIN, END, Tokenizer
-from dragoman.model.train_config import TrainConfig
-from dragoman.model.training import TrainingDivergedError, TrainingRun, TrainReport, encode_pairs, train
+from dragoman.model.corpora.reading import Pair
+from dragoman.model.evaluation.scores import read_test_set
+from dragoman.model.training import run as training
+from dragoman.model.training.config import TrainConfig
+from dragoman.model.training.run import TrainingDivergedError, TrainingRun, TrainReport, encode_pairs, train
+from dragoman.model.vocabularies.subwords import SubwordVocabulary
+from dragoman.model.vocabularies.vocabulary import BEGIN, END
 
 WHO = (("The dog", "Le chien"), ("The cat", "Le chat"), ("The child", "L'enfant"), ("My friend", "Mon ami"))
 WHAT = (("sleeps", "dort"), ("waits", "attend"), ("sings", "chante"))
@@ -135,7 +136,7 @@ def test_runs_differ_when_their_seeds_do(folder: Path) -> None:
     assert first != second
 
 
-def finished_run(folder: Path, tokenizer: Tokenizer, changed: TrainConfig) -> TrainingRun:
+def finished_run(folder: Path, tokenizer: SubwordVocabulary, changed: TrainConfig) -> TrainingRun:
     examples = encode_pairs([Pair(*pair) for pair in PAIRS], tokenizer, max_pieces=60)
     run = TrainingRun(changed, tokenizer, examples, read_test_set(folder / "dev.tsv"))
     run.run(ignore, folder / "tiny", "60 pairs")
@@ -147,25 +148,25 @@ def distance_of_the_average(run: TrainingRun) -> float:
     return max(float((current - average).detach().abs().max()) for current, average in pairs)
 
 
-def test_average_is_the_network_when_nothing_is_kept(folder: Path, tokenizer: Tokenizer) -> None:
+def test_average_is_the_network_when_nothing_is_kept(folder: Path, tokenizer: SubwordVocabulary) -> None:
     run = finished_run(folder, tokenizer, config(run={"average_decay": 0.0}))
 
     assert distance_of_the_average(run) == 0
 
 
-def test_average_lags_behind_the_network_when_much_is_kept(folder: Path, tokenizer: Tokenizer) -> None:
+def test_average_lags_behind_the_network_when_much_is_kept(folder: Path, tokenizer: SubwordVocabulary) -> None:
     run = finished_run(folder, tokenizer, config(run={"average_decay": 0.999}))
 
     assert distance_of_the_average(run) > 0.001
 
 
-def test_examples_have_their_marks(tokenizer: Tokenizer) -> None:
+def test_examples_have_their_marks(tokenizer: SubwordVocabulary) -> None:
     [example] = encode_pairs([Pair("warm bread", "pain chaud")], tokenizer, max_pieces=60)
 
     assert (example.source[-1], example.target[0], example.target[-1]) == (END, BEGIN, END)
 
 
-def test_long_pair_is_left_out(tokenizer: Tokenizer) -> None:
+def test_long_pair_is_left_out(tokenizer: SubwordVocabulary) -> None:
     pairs = [Pair("Yes.", "Le vieux pont traverse la rivière."), Pair("Yes.", "Oui.")]
 
     assert len(encode_pairs(pairs, tokenizer, max_pieces=10)) == 1

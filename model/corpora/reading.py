@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
-from ..errors import ConfigurationError
+from ...errors import ConfigurationError
 
 # A pair whose one side has this many times the characters of the other is hardly a translation.
 MAX_LENGTH_RATIO = 3.0

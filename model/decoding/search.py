@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from .tokenizer import BEGIN, END, PAD, UNKNOWN
+from ..vocabularies.vocabulary import BEGIN, END, PAD, UNKNOWN
 
 # A translation never holds one of these.
 FORBIDDEN = (PAD, UNKNOWN, BEGIN)

@@ -15,19 +15,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import ConfigurationError, DragomanError
-from .batching import BatchLimits, shuffled_batches
-from .checkpoint import Checkpoint, check_replaceable, save_checkpoint
-from .corpus import CorpusReport, Pair, read_corpus
-from .decoding import SearchOptions
-from .evaluation import Quality, TestSet, evaluate, read_test_set
-from .memory import keep_freed_memory
-from .model_card import Measured, model_card, short_name
+from ...errors import ConfigurationError, DragomanError
+from ..architectures.transformer import Transformer, TransformerConfig
+from ..batching import BatchLimits, shuffled_batches
+from ..checkpoint import Checkpoint, check_replaceable, save_checkpoint
+from ..corpora.reading import CorpusReport, Pair, read_corpus
+from ..decoding import SearchOptions
+from ..evaluation.scores import Quality, TestSet, evaluate, read_test_set
+from ..memory import keep_freed_memory
+from ..model_card import Measured, model_card, short_name
+from ..translator import Translator, pad
+from ..vocabularies.subwords import SubwordVocabulary
+from ..vocabularies.vocabulary import BEGIN, END, PAD
+from .config import TrainConfig, resolve
 from .optimiser import optimisers, schedule, set_learning_rate
-from .tokenizer import BEGIN, END, PAD, Tokenizer
-from .train_config import TrainConfig, resolve
-from .transformer import Transformer, TransformerConfig
-from .translator import Translator, pad
 
 # Seconds between two progress reports.
 REPORT_SECONDS = 10.0
@@ -83,16 +84,16 @@ def train(config: TrainConfig, folder: Path, listener: Listener) -> Path:
     return output
 
 
-def _learn_vocabulary(config: TrainConfig, pairs: list[Pair]) -> tuple[Tokenizer, list[Example]]:
+def _learn_vocabulary(config: TrainConfig, pairs: list[Pair]) -> tuple[SubwordVocabulary, list[Example]]:
     lines = (text for pair in pairs for text in (pair.source, pair.target))
-    tokenizer = Tokenizer.train(lines, config.shape.vocabulary_size)
+    tokenizer = SubwordVocabulary.train(lines, config.shape.vocabulary_size)
     examples = encode_pairs(pairs, tokenizer, config.data.max_pieces)
     if not examples:
         raise ConfigurationError(f"every pair has more than {config.data.max_pieces} pieces: raise data.max_pieces")
     return tokenizer, examples
 
 
-def encode_pairs(pairs: list[Pair], tokenizer: Tokenizer, max_pieces: int) -> list[Example]:
+def encode_pairs(pairs: list[Pair], tokenizer: SubwordVocabulary, max_pieces: int) -> list[Example]:
     """Pieces of every pair whose sides have at most `max_pieces`."""
     sources = tokenizer.encode([pair.source for pair in pairs])
     targets = tokenizer.encode([pair.target for pair in pairs])
@@ -106,7 +107,9 @@ def encode_pairs(pairs: list[Pair], tokenizer: Tokenizer, max_pieces: int) -> li
 class TrainingRun:
     """Network, its running average and the optimisers of one run."""
 
-    def __init__(self, config: TrainConfig, tokenizer: Tokenizer, examples: list[Example], dev: TestSet) -> None:
+    def __init__(
+        self, config: TrainConfig, tokenizer: SubwordVocabulary, examples: list[Example], dev: TestSet
+    ) -> None:
         self.config = config
         self.tokenizer = tokenizer
         self.examples = examples

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import pytest
 import torch
-from dragoman.model.decoding import Hypothesis, Rows, SearchOptions, _beam, _greedy, search
-from dragoman.model.tokenizer import BEGIN, END, PAD, UNKNOWN
-from dragoman.model.transformer import Transformer
+from dragoman.model.architectures.transformer import Transformer
+from dragoman.model.decoding.search import Hypothesis, Rows, SearchOptions, _beam, _greedy, search
+from dragoman.model.vocabularies.vocabulary import BEGIN, END, PAD, UNKNOWN
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import sacrebleu
 
-from ..errors import ConfigurationError
-from .corpus import read_rows
-from .decoding import SearchOptions
-from .translator import Translator
+from ...errors import ConfigurationError
+from ..corpora.reading import read_rows
+from ..decoding import SearchOptions
+from ..translator import Translator
 
 REFERENCE_SEPARATOR = " ||| "
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from dragoman.model.tokenizer import BEGIN, END, PAD
-from dragoman.model.transformer import Dropout, Transformer, sinusoids
+from dragoman.model.architectures.transformer import Dropout, Transformer, sinusoids
+from dragoman.model.vocabularies.vocabulary import BEGIN, END, PAD
 
 SOURCE = torch.tensor([[9, 17, 23, 41, END], [33, 8, END, PAD, PAD]])
 TARGET = torch.tensor([[BEGIN, 12, 50, 7, 30], [BEGIN, 44, 19, 19, 5]])

@@ -1,0 +1,1 @@
+"""Parallel and monolingual text: reading, cleaning, streaming. Knows no tensors."""

@@ -1,0 +1,1 @@
+"""How good the translations are: scores, comparison, reports."""

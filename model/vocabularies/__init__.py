@@ -1,0 +1,1 @@
+"""Text to pieces and back. One file a kind of vocabulary."""
