@@ -36,11 +36,8 @@ class Admission:
 
     def tokenise(self, jobs: list[tuple[Delivery, TranslationJob]], now_seconds: float) -> list[Segment | Outcome]:
         """Segments ready for the batcher; a text of more pieces than the model reads is rejected."""
-        pieces = self._translator.encode([job.source_text for _, job in jobs])
-        return [
-            self._segment(delivery, job, tuple(row), now_seconds)
-            for (delivery, job), row in zip(jobs, pieces, strict=True)
-        ]
+        pieces = self._pieces([job for _, job in jobs])
+        return [self._segment(delivery, job, pieces[place], now_seconds) for place, (delivery, job) in enumerate(jobs)]
 
     def pool_key(self, job: TranslationJob) -> PoolKey:
         """Jobs with equal keys can share a batch."""
@@ -51,6 +48,15 @@ class Admission:
             options.beam_size or self._defaults.beam_size,
             self._defaults.length_penalty if options.length_penalty is None else options.length_penalty,
         )
+
+    def _pieces(self, jobs: list[TranslationJob]) -> dict[int, tuple[int, ...]]:
+        """Pieces of each job by its place; one call of the tokenizer a target language."""
+        result: dict[int, tuple[int, ...]] = {}
+        for target in {job.target_language for job in jobs}:
+            places = [place for place, job in enumerate(jobs) if job.target_language == target]
+            rows = self._translator.encode([jobs[place].source_text for place in places], target)
+            result |= zip(places, map(tuple, rows), strict=True)
+        return result
 
     def _segment(
         self, delivery: Delivery, job: TranslationJob, pieces: tuple[int, ...], now_seconds: float

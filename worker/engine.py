@@ -106,7 +106,7 @@ class Engine(Stage):
     def _require_working_model(self, key: PoolKey) -> None:
         """A model that fails on everything is broken: nothing must be given up for that."""
         try:
-            self._translator.translate_pieces(self._translator.encode([PROBE]), SearchOptions(key[2], key[3]))
+            self._translator.translate_pieces(self._translator.encode([PROBE], key[1]), SearchOptions(key[2], key[3]))
         except Exception as error:
             raise ModelBrokenError(
                 f"the model fails on every text ({type(error).__name__} on a plain word): nothing was given up for "

@@ -19,7 +19,7 @@ class SegmentTranslator(Protocol):
     @property
     def max_source_pieces(self) -> int: ...
 
-    def encode(self, texts: Sequence[str]) -> list[list[int]]: ...
+    def encode(self, texts: Sequence[str], target: str) -> list[list[int]]: ...
 
     def translate_pieces(self, sources: Sequence[Sequence[int]], options: SearchOptions) -> list[Translation]: ...
 
@@ -31,7 +31,7 @@ class EchoTranslator:
     pairs = (("en", "fr"),)
     max_source_pieces = 400
 
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+    def encode(self, texts: Sequence[str], target: str) -> list[list[int]]:  # noqa: ARG002
         """One piece a character."""
         return [[ord(character) for character in text] for text in texts]
 

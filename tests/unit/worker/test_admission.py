@@ -1,5 +1,6 @@
 """What becomes of a message before anything is translated."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -89,3 +90,26 @@ def test_jobs_share_a_pool_when_they_ask_for_what_is_default(build: Any, admissi
 
 def test_a_length_penalty_of_zero_is_not_the_default(build: Any, admission: Admission) -> None:
     assert admission.pool_key(build.job(options=TranslationOptions(length_penalty=0.0))) == ("en", "fr", 4, 0.0)
+
+
+class NamingTranslator(EchoTranslator):
+    """Puts the first letter of the target language before every text, as multilingual models do with a piece."""
+
+    pairs = (("en", "fr"), ("en", "de"))
+
+    def encode(self, texts: Sequence[str], target: str) -> list[list[int]]:
+        return [[ord(target[0]), *row] for row in super().encode(texts, target)]
+
+
+def test_each_job_is_encoded_for_its_target_language(build: Any) -> None:
+    admission = Admission(build.identity, NamingTranslator(), SearchOptions())
+    jobs = [build.job(target_language=target, source_text="x") for target in ("fr", "de", "fr")]
+    deliveries = [build.delivery(build.job_message(job)) for job in jobs]
+
+    segments = admission.tokenise(list(zip(deliveries, jobs, strict=True)), now_seconds=0.0)
+
+    assert [segment.pieces for segment in segments if isinstance(segment, Segment)] == [
+        (ord("f"), ord("x")),
+        (ord("d"), ord("x")),
+        (ord("f"), ord("x")),
+    ]
