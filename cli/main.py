@@ -13,9 +13,18 @@ from ..errors import DragomanError
 
 # name -> (module beside this file, attribute, the extra whose libraries it needs, one line of help)
 COMMANDS = {
+    "back-translate": (
+        "back_translate",
+        "back_translate_command",
+        "worker",
+        "Make a parallel corpus out of monolingual text.",
+    ),
     "db": ("db", "db", "worker", "Create or upgrade the database."),
     "demo": ("demo", "demo", "local", "Run the whole pipeline on a local Kafka and PostgreSQL."),
+    "distill": ("distill", "distill", "train", "Train a student on what a teacher translates."),
+    "evaluate": ("evaluate", "evaluate", "train", "Score a checkpoint on test sets, or compare two."),
     "history": ("history", "history", "worker", "Look at finished translations: tail, search, stats."),
+    "models": ("models", "models", "worker", "Look at, convert, import and export checkpoints."),
     "publish": ("publish", "publish", None, "Publish a file of segments as jobs."),
     "submit": ("submit", "submit", None, "Submit one text, optionally wait for its translation."),
     "topics": ("topics", "topics", None, "Show or create the Kafka topics."),

@@ -1,6 +1,5 @@
 """Groups segments of like length into batches under a budget of padded tokens. Pure arithmetic, no tensors."""
 
-import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -40,16 +39,3 @@ def padding_ratio(batches: Iterable[Sequence[int]]) -> float:
         real += sum(lengths)
         padded += len(lengths) * max(lengths, default=0)
     return 1 - real / padded if padded else 0.0
-
-
-def shuffled_batches(
-    lengths: Sequence[tuple[int, int]], limits: BatchLimits, generator: random.Random
-) -> list[list[int]]:
-    """One epoch of training batches: indices of (source, target) lengths, like with like, batches in random order.
-
-    Rows of equal length are in random order too, so that batches differ from epoch to epoch.
-    """
-    order = sorted(range(len(lengths)), key=lambda i: (lengths[i][1], lengths[i][0], generator.random()))
-    batches = [[order[place] for place in run] for run in pack([max(lengths[i]) for i in order], limits)]
-    generator.shuffle(batches)
-    return batches

@@ -1,40 +1,47 @@
 """A checkpoint: one folder with weights, config, vocabulary and model card, nothing else. Never pickle.
 
-    config.json       format version, architecture, shape, language pairs
-    model.safetensors weights, stored as 16-bit floats
-    tokenizer.model   SentencePiece
-    README.md         model card: data, licence, attribution, command, measured quality
-    manifest.json     size and SHA-256 of each of the above
+    config.json        format version, name, architecture and shape, language pairs, storage, kind of vocabulary
+    model.safetensors  weights as 16-bit floats, 32-bit floats or 8-bit integers
+    (vocabulary)       one file or several, by kind: tokenizer.model (SentencePiece), characters.json, ...
+    README.md          model card: data, licence, attribution, command, measured quality
+    manifest.json      size and SHA-256 of each of the above
 
-Knows files and the network's shape; knows nothing of text or decoding.
+Knows the folder and what belongs together; knows nothing of text or decoding.
 """
 
-import hashlib
 import json
-import os
-import shutil
-import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
+from torch import Tensor
 
 from ..errors import ConfigurationError
-from .architectures.catalog import build, describe
+from .architectures.catalog import describe
 from .architectures.network import Network
-from .vocabularies.subwords import SubwordVocabulary
+from .checkpoint_config import CONFIG, FIXED_FILES, WEIGHTS, CheckpointConfig, Storage, VocabularyConfig, read_config
+from .manifest import (
+    CARD,
+    FORMAT_VERSION,
+    MANIFEST,
+    CheckpointError,
+    check_file_name,
+    read_manifest,
+    replaced_name,
+    verify_files,
+    write_manifest,
+)
+from .replacement import replacing
+from .threads import one_thread
+from .vocabularies.catalog import VOCABULARIES, load_vocabulary
 from .vocabularies.vocabulary import Vocabulary
+from .weightless import build_weightless
+from .weights import read_float_weights, write_weights
 
-FORMAT_VERSION = 1
-MANIFEST = "manifest.json"
-FILES = ("config.json", "model.safetensors", "tokenizer.model", "README.md")
-
-
-class CheckpointError(ConfigurationError):
-    """A checkpoint folder is missing, damaged or of another format version, or cannot be written."""
+__all__ = ["Checkpoint", "CheckpointError", "check_replaceable", "load_checkpoint", "save_checkpoint"]
+# An error names so many weights; the others are of the same sort.
+NAMED_WEIGHTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +61,19 @@ class Checkpoint:
         return f"{self.name}@{self.sha256[:12]}"
 
 
-def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> str:
+def save_checkpoint(checkpoint: Checkpoint, folder: Path, storage: Storage = "float16") -> str:
     """Write `folder` as a whole or not at all, replacing an older checkpoint; returns the content hash.
 
-    Raises `CheckpointError` when the disk refuses, or when a weight is not finite; the older one is then untouched.
+    Raises `CheckpointError` when the disk refuses, when a weight is not finite as `storage`, or when network and
+    vocabulary do not fit each other; the older checkpoint is then untouched.
     """
     folder = folder.resolve()
     check_replaceable(folder)
+    _check_vocabulary(checkpoint.vocabulary, checkpoint.network, f"the checkpoint {checkpoint.name}")
     try:
-        return _save(checkpoint, folder)
+        with replacing(folder, replaced_name(folder)) as fresh:
+            _write_files(checkpoint, fresh, storage)
+            return write_manifest(fresh, [*FIXED_FILES, *checkpoint.vocabulary.files()]).sha256
     except OSError as error:
         raise CheckpointError(
             f"the checkpoint {folder} cannot be written, what was there is untouched: {error}"
@@ -76,145 +87,97 @@ def check_replaceable(folder: Path) -> None:
 
 
 def load_checkpoint(folder: Path, device: torch.device) -> Checkpoint:
-    """Read and verify a checkpoint; raises `CheckpointError` with what is wrong with which file."""
+    """Read and verify a checkpoint, its weights as 32-bit floats that need no gradient.
+
+    Raises `CheckpointError` with what is wrong with which file.
+    """
     try:
-        manifest = _verified_manifest(folder)
-        return _read(folder, device, _content_hash(manifest))
+        manifest = read_manifest(folder)
+        verify_files(folder, manifest)
+        config = read_config(folder, manifest)
+        card = (folder / CARD).read_text(encoding="utf-8")
+        with one_thread():
+            network, vocabulary = _build(folder, config)
+            network = _with_weights(network, read_float_weights(folder / WEIGHTS, device), folder / WEIGHTS)
     except OSError as error:
         raise CheckpointError(f"the checkpoint {folder} cannot be read: {error}") from error
+    except UnicodeDecodeError as error:
+        raise CheckpointError(f"{folder / CARD} is not UTF-8: convert it, and save the checkpoint again") from error
+    return Checkpoint(config.name, config.language_pairs, network, vocabulary, card, manifest.sha256)
 
 
-def _read(folder: Path, device: torch.device, sha256: str) -> Checkpoint:
-    config = _read_json(folder / "config.json")
+def _build(folder: Path, config: CheckpointConfig) -> tuple[Network, Vocabulary]:
+    """The network without its weights, and its vocabulary."""
     try:
-        with torch.device("meta"):
-            network = build(config["architecture"], config["shape"])
-        vocabulary = SubwordVocabulary((folder / "tokenizer.model").read_bytes())
-        weights = safetensors.torch.load_file(folder / "model.safetensors", device=str(device))
-        network = _with_weights(network, {name: tensor.float() for name, tensor in weights.items()})
-        pairs = tuple((source, target) for source, target in config["pairs"])
-        name = config["name"]
-        card = (folder / "README.md").read_text(encoding="utf-8")
-    except (ConfigurationError, KeyError, TypeError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
+        vocabulary = load_vocabulary(
+            config.vocabulary.kind, {name: (folder / name).read_bytes() for name in config.vocabulary.files}
+        )
+        network = build_weightless(config.architecture, config.shape)
+    except ConfigurationError as error:
         raise CheckpointError(f"the checkpoint {folder} does not fit this version of Dragoman: {error}") from error
-    if len(vocabulary) != network.config.vocabulary_size:
-        raise CheckpointError(
-            f"the checkpoint {folder} mixes a vocabulary of {len(vocabulary)} pieces with a network of "
-            f"{network.config.vocabulary_size}: take both from one training run"
-        )
-    return Checkpoint(name, pairs, network.eval(), vocabulary, card, sha256)
+    _check_vocabulary(vocabulary, network, f"the checkpoint {folder}")
+    return network, vocabulary
 
 
-def _with_weights(network: Network, weights: dict[str, torch.Tensor]) -> Network:
+def _check_vocabulary(vocabulary: Vocabulary, network: Network, subject: str) -> None:
+    target_size = network.config.vocabulary_size
+    # An architecture whose source has pieces of its own says how many.
+    source_size = getattr(network.config, "source_vocabulary_size", None) or target_size
+    for has, wants in ((len(vocabulary), target_size), (vocabulary.source_size, source_size)):
+        if has != wants:
+            raise CheckpointError(
+                f"{subject} mixes a vocabulary of {has} pieces with a network of {wants}: "
+                "take both from one training run"
+            )
+
+
+def _with_weights(network: Network, weights: Mapping[str, Tensor], path: Path) -> Network:
+    _check_fit(network.state_dict(), weights, path)
     network.load_state_dict(weights, assign=True)
-    # The position codes are computed, not stored, so the meta device left them empty.
+    # The position codes are computed, not stored, and not on the device of the weights yet.
     network.restore_buffers()
-    return network.requires_grad_(requires_grad=False)
+    return network.requires_grad_(requires_grad=False).eval()
 
 
-def _save(checkpoint: Checkpoint, folder: Path) -> str:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        _write_files(checkpoint, fresh)
-        manifest = {name: _describe(fresh / name) for name in FILES}
-        (fresh / MANIFEST).write_text(
-            json.dumps({"format_version": FORMAT_VERSION, "files": manifest}, indent=2) + "\n"
-        )
-        fresh.chmod(0o755)
-        _swap(fresh, folder)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-    return _content_hash(manifest)
+def _check_fit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], path: Path) -> None:
+    faults = [f"{name} is missing" for name in wanted if name not in found]
+    faults += [f"{name} is not of this network" for name in found if name not in wanted]
+    for name in wanted.keys() & found.keys():
+        if _form(wanted[name]) != _form(found[name]):
+            faults.append(f"{name} is {_form(found[name])}, not {_form(wanted[name])}")
+    if faults:
+        named = "; ".join(sorted(faults)[:NAMED_WEIGHTS])
+        more = f"; and {len(faults) - NAMED_WEIGHTS} more" if len(faults) > NAMED_WEIGHTS else ""
+        raise CheckpointError(f"{path} does not fit the network that {CONFIG} describes: {named}{more}")
 
 
-def _write_files(checkpoint: Checkpoint, folder: Path) -> None:
-    architecture, shape = describe(checkpoint.network)
-    config = {
-        "format_version": FORMAT_VERSION,
-        "name": checkpoint.name,
-        "architecture": architecture,
-        "pairs": [list(pair) for pair in checkpoint.pairs],
-        "shape": shape,
-    }
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    (folder / "README.md").write_text(checkpoint.card, encoding="utf-8")
+def _form(tensor: Tensor) -> str:
+    return f"{'float' if tensor.is_floating_point() else 'int'} {'x'.join(map(str, tensor.shape))}"
+
+
+def _write_files(checkpoint: Checkpoint, folder: Path, storage: Storage) -> None:
+    config = _describe(checkpoint, storage)
+    (folder / CONFIG).write_text(json.dumps(config.model_dump(), indent=2, ensure_ascii=False) + "\n", "utf-8")
+    (folder / CARD).write_text(checkpoint.card, encoding="utf-8")
     for name, content in checkpoint.vocabulary.files().items():
         (folder / name).write_bytes(content)
-    # Not `save_file`, whose files only their owner may read.
-    (folder / "model.safetensors").write_bytes(safetensors.torch.save(_stored_weights(checkpoint.network)))
+    write_weights(folder / WEIGHTS, checkpoint.network.state_dict(), storage)
 
 
-def _stored_weights(network: Network) -> dict[str, torch.Tensor]:
-    weights = {name: tensor.half().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    broken = [name for name, tensor in weights.items() if not tensor.isfinite().all()]
-    if broken:
-        raise CheckpointError(f"the weights {', '.join(broken)} are not finite as 16-bit floats: the training diverged")
-    return weights
-
-
-def _swap(fresh: Path, folder: Path) -> None:
-    """Put `fresh` in the place of `folder`, or leave that as it was.
-
-    A crash between the two renames leaves the old checkpoint beside `folder`, as `.NAME-replaced`.
-    """
-    for name in (*FILES, MANIFEST):
-        with (fresh / name).open("rb") as file:
-            os.fsync(file.fileno())
-    if not folder.exists():
-        fresh.rename(folder)
-        return
-    old = folder.with_name(f".{folder.name}-replaced")
-    shutil.rmtree(old, ignore_errors=True)
-    try:
-        folder.rename(old)
-        fresh.rename(folder)
-    finally:
-        if not folder.exists():
-            old.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _verified_manifest(folder: Path) -> dict[str, dict[str, object]]:
-    if not folder.is_dir():
-        raise CheckpointError(
-            f"there is no checkpoint folder {folder}: train one with `dragoman train`, or name another"
-        )
-    manifest = _read_json(folder / MANIFEST)
-    if manifest.get("format_version") != FORMAT_VERSION:
-        raise CheckpointError(
-            f"the checkpoint {folder} has format version {manifest.get('format_version')}, "
-            f"this version of Dragoman reads {FORMAT_VERSION}"
-        )
-    files = manifest.get("files")
-    if not isinstance(files, dict):
-        raise CheckpointError(f"{folder / MANIFEST} lists no files: copy the whole checkpoint again")
-    for name in FILES:
-        if not (folder / name).is_file():
-            raise CheckpointError(f"the checkpoint {folder} has no {name}: copy the whole folder again")
-        if _describe(folder / name) != files.get(name):
-            raise CheckpointError(f"{folder / name} is truncated or was changed: copy the whole checkpoint again")
-    return files
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path.parent} is not a checkpoint: it has no {path.name}") from error
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not JSON: copy the whole checkpoint again") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} does not hold a JSON object: copy the whole checkpoint again")
-    return content
-
-
-def _describe(path: Path) -> dict[str, object]:
-    with path.open("rb") as file:
-        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
-
-
-def _content_hash(manifest: dict[str, dict[str, object]]) -> str:
-    """Hash of what decides the translations: everything but the card."""
-    parts = [f"{name} {manifest[name]['sha256']}" for name in FILES if name != "README.md"]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+def _describe(checkpoint: Checkpoint, storage: Storage) -> CheckpointConfig:
+    vocabulary = checkpoint.vocabulary
+    if VOCABULARIES.get(vocabulary.kind) is not type(vocabulary):
+        raise CheckpointError(f"{type(vocabulary).__name__} is not in the catalog of vocabularies: it cannot be saved")
+    names = list(vocabulary.files())
+    for name in names:
+        check_file_name(name, Path(vocabulary.kind))
+    architecture, shape = describe(checkpoint.network)
+    return CheckpointConfig(
+        format_version=FORMAT_VERSION,
+        name=checkpoint.name,
+        architecture=architecture,
+        shape=shape,
+        pairs=[list(pair) for pair in checkpoint.pairs],
+        storage=storage,
+        vocabulary=VocabularyConfig(kind=vocabulary.kind, files=names),
+    )

@@ -4,14 +4,16 @@ Knows checkpoint, tokenizer, network and search; knows nothing of jobs.
 """
 
 import re
+import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
 import torch
 
 from ..errors import ConfigurationError
+from .arithmetic import ROW_MULTIPLE, source_length
 from .batching import BatchLimits, pack
 from .checkpoint import Checkpoint, load_checkpoint
 from .decoding import Hypothesis, Rows, SearchOptions, search
@@ -24,12 +26,22 @@ TARGET_PIECES_FREE = 10
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """A segment's translation; pieces are counted without begin and end marks."""
+    """A segment's translation; pieces are counted without begin and end marks.
+
+    `piece_scores` are the log-probabilities of the target pieces and of END. `alignment` and `attention`, if the
+    options ask for them, say for each target piece at which source piece it looked most, and how much at each; source
+    pieces are those of `Translator.encode` and END, which is the last. `alternatives` are the other hypotheses of an
+    n-best search, best first.
+    """
 
     text: str
     score: float
     source_pieces: int
     target_pieces: int
+    piece_scores: tuple[float, ...] = ()
+    alignment: tuple[int, ...] = ()
+    attention: tuple[tuple[float, ...], ...] = ()
+    alternatives: tuple["Translation", ...] = ()
 
 
 class Translator:
@@ -72,14 +84,29 @@ class Translator:
         first = vocabulary.language_piece(target or self.pairs[0][1])
         return [[first, *source] for source in sources]
 
+    def require_pair(self, source: str, target: str) -> None:
+        """Raise `ConfigurationError`, naming the pairs there are, if it does not translate this one."""
+        if (source, target) not in self.pairs:
+            known = ", ".join(f"{source}-{target}" for source, target in self.pairs)
+            raise ConfigurationError(f"the model {self.version} does not translate {source}-{target}, only {known}")
+
+    def prefix(self, text: str) -> tuple[int, ...]:
+        """Target pieces for `SearchOptions.prefix`: what a translation that begins with `text` begins with."""
+        return tuple(self.checkpoint.vocabulary.encode_target([text])[0]) if text else ()
+
     def translate_pieces(self, sources: Sequence[Sequence[int]], options: SearchOptions) -> list[Translation]:
-        """Translate one padded batch of source pieces, as `encode` gives them, in the order given."""
+        """Translate one padded batch of source pieces, as `encode` gives them, in the order given.
+
+        Bit for bit the same in any batch (see `arithmetic`). Raises `ConfigurationError` for a `max_pieces` or a
+        prefix beyond what the network takes.
+        """
         if not sources:
             return []
-        rows = Rows(tuple(_target_limit(len(source)) for source in sources), self.device)
+        seeds = tuple(_seed(source) for source in sources)
+        rows = Rows(self._limits(sources, options), self.device, seeds=seeds, multiple=ROW_MULTIPLE)
         network = self.checkpoint.network
         with torch.inference_mode():
-            state = network.start(pad([[*source, END] for source in sources]).to(self.device))
+            state = network.start(self._padded(sources))
             hypotheses = search(network.step, state, rows, options)
         return self._translations(sources, hypotheses)
 
@@ -114,12 +141,42 @@ class Translator:
                     "split it into sentences"
                 )
 
-    def _translations(self, sources: Sequence[Sequence[int]], hypotheses: Sequence[Hypothesis]) -> list[Translation]:
-        texts = self.checkpoint.vocabulary.decode([hypothesis.pieces for hypothesis in hypotheses])
-        return [
-            Translation(text, hypothesis.score, len(source), len(hypothesis.pieces))
-            for text, hypothesis, source in zip(texts, hypotheses, sources, strict=True)
-        ]
+    def _limits(self, sources: Sequence[Sequence[int]], options: SearchOptions) -> tuple[int, ...]:
+        """The longest translation of each source, in pieces; BEGIN takes one position more."""
+        most = self.checkpoint.network.config.max_positions - 1
+        if max(options.max_pieces or 0, len(options.prefix)) > most:
+            raise ConfigurationError(f"the model gives at most {most} pieces: lower the maximum, or shorten the prefix")
+        if options.max_pieces is not None:
+            return (options.max_pieces,) * len(sources)
+        return tuple(min(_target_limit(len(source)) + len(options.prefix), most) for source in sources)
+
+    def _padded(self, sources: Sequence[Sequence[int]]) -> torch.Tensor:
+        """The sources with END and the dummy rows and the padding that `arithmetic` asks for: (B, S)."""
+        length = min(source_length(max(map(len, sources)) + 1), self.checkpoint.network.config.max_positions)
+        spare = [[END]] * (-len(sources) % ROW_MULTIPLE)
+        return pad([*([*source, END] for source in sources), *spare], length).to(self.device)
+
+    def _translations(
+        self, sources: Sequence[Sequence[int]], found: Sequence[Sequence[Hypothesis]]
+    ) -> list[Translation]:
+        texts = iter(self.checkpoint.vocabulary.decode([one.pieces for hypotheses in found for one in hypotheses]))
+        translations = []
+        for source, hypotheses in zip(sources, found, strict=True):
+            best, *others = [_translation(len(source), next(texts), one) for one in hypotheses]
+            translations.append(replace(best, alternatives=tuple(others)))
+        return translations
+
+
+def _translation(source_pieces: int, text: str, hypothesis: Hypothesis) -> Translation:
+    return Translation(
+        text,
+        hypothesis.score,
+        source_pieces,
+        len(hypothesis.pieces),
+        hypothesis.piece_scores,
+        hypothesis.alignment,
+        tuple(row[: source_pieces + 1] for row in hypothesis.attention),
+    )
 
 
 def resolve_device(name: str) -> torch.device:
@@ -136,10 +193,15 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def pad(rows: Sequence[Sequence[int]]) -> torch.Tensor:
-    """Rows of pieces -> (B, longest row), filled up with PAD."""
-    longest = max(map(len, rows), default=0)
-    return torch.tensor([[*row, *[PAD] * (longest - len(row))] for row in rows])
+def pad(rows: Sequence[Sequence[int]], length: int = 0) -> torch.Tensor:
+    """Rows of pieces -> (B, longest row, or `length` if that is more), filled up with PAD."""
+    length = max(length, *map(len, rows)) if rows else length
+    return torch.tensor([[*row, *[PAD] * (length - len(row))] for row in rows])
+
+
+def _seed(source: Sequence[int]) -> int:
+    """What tells a segment from others when it is sampled."""
+    return zlib.crc32(",".join(map(str, source)).encode())
 
 
 def _target_limit(source_pieces: int) -> int:

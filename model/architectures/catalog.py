@@ -1,16 +1,29 @@
-"""The catalog: every architecture by name. To add one, write its file and its line here."""
+"""The catalog: every architecture by name.
+
+To add one, write its file, with a frozen dataclass of its shape and a `Network` made from it, and its line here:
+
+    "my-architecture": (MyConfig, MyNetwork),
+
+`dragoman train` then takes `architecture = "my-architecture"`, checkpoints hold it, and every way of decoding works
+with it. The contract every architecture keeps is tests/unit/model/architectures/test_architecture_contract.py: a line
+with a small shape there runs it.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from ...errors import ConfigurationError
+from .character_lstm import CharacterLstm, CharacterLstmConfig
 from .network import Network
+from .recurrent import RecurrentConfig, RecurrentNetwork
 from .transformer import Transformer, TransformerConfig
 
 # name -> (shape, network)
 ARCHITECTURES: dict[str, tuple[type[Any], type[Network]]] = {
     "transformer": (TransformerConfig, Transformer),
+    "recurrent": (RecurrentConfig, RecurrentNetwork),
+    "character-lstm": (CharacterLstmConfig, CharacterLstm),
 }
 
 

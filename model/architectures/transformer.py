@@ -1,25 +1,35 @@
 """The Transformer encoder-decoder of "Attention Is All You Need" (Vaswani et al. 2017, arXiv:1706.03762).
 
-Pre-norm (Xiong et al. 2020, arXiv:2002.04745), sinusoidal positions, one embedding shared by source, target and
-output (Press and Wolf 2017). Knows tensors only: no text, no files. Letters: B batch, S source length, T target
-length, D width, H heads, V vocabulary; boolean masks are True for a real token.
+By default pre-norm (Xiong et al. 2020, arXiv:2002.04745), sinusoidal positions, one embedding for source, target and
+output (Press and Wolf 2017, arXiv:1608.05859); every Marian model is a shape of it too. A deep encoder over a shallow
+decoder (Kasai et al. 2021, arXiv:2006.10369) is a shape as well. Knows tensors only: no text, no files. Letters:
+B batch, S source length, T target length, D width, H heads, d = D/H, V vocabulary; boolean masks are True for a real
+token.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..vocabularies.vocabulary import PAD
-from .network import Network
+from .dropout import Dropout
+from .embedded import EmbeddedNetwork, Embeddings, EmbeddingShape
+from .positions import Positions, rotations, sinusoids, sinusoids_in_halves
+from .shape_checks import check_shape
+from .transformer_layers import Activation, DecoderLayer, DecoderState, EncoderLayer, LayerShape, Norm
 
 
 @dataclass(frozen=True, slots=True)
 class TransformerConfig:
-    """Shape of a Transformer; `width` must divide by `heads`."""
+    """Shape of a Transformer; the defaults of what stands below `max_positions` are the first published checkpoint's.
+
+    `vocabulary_size` is the target's, and the source's unless `source_vocabulary_size` says otherwise; the decoder
+    has the encoder's `heads` and `feed_forward` unless it has its own. Raises `ValueError` for an impossible shape.
+    """
 
     vocabulary_size: int
     width: int = 256
@@ -29,208 +39,162 @@ class TransformerConfig:
     decoder_layers: int = 2
     dropout: float = 0.1
     max_positions: int = 512
+    norm: Norm = "pre"
+    positions: Positions = "sinusoidal"
+    activation: Activation = "relu"
+    embeddings: Embeddings = "tied"
+    embedding_scale: Literal["root-width", "none"] = "root-width"
+    embedding_norm: Literal["none", "layer"] = "none"
+    output_bias: Literal["none", "learned"] = "none"
+    source_vocabulary_size: int | None = None
+    decoder_heads: int | None = None
+    decoder_feed_forward: int | None = None
 
+    def __post_init__(self) -> None:
+        check_shape(self)
+        for layer in (self.encoder_layer, self.decoder_layer):
+            if self.width % layer.heads:
+                raise ValueError(f"a width of {self.width} cannot be split into {layer.heads} heads of equal width")
+        if self.positions == "rotary":
+            self._check_rotary()
+        _ = self.matrices
 
-class DecoderState:
-    """What decoding remembers of N rows: per layer, keys and values of source and of target so far."""
+    @property
+    def encoder_layer(self) -> LayerShape:
+        return LayerShape(self.width, self.heads, self.feed_forward, self.dropout, self.norm, self.activation)
 
-    def __init__(self, cross: list[tuple[Tensor, Tensor]], source_mask: Tensor) -> None:
-        self.cross = cross
-        self.source_mask = source_mask
-        self.past: list[tuple[Tensor, Tensor] | None] = [None] * len(cross)
-        self.position = 0
-        self.keep_attention = False
-        self.attention: Tensor | None = None
+    @property
+    def decoder_layer(self) -> LayerShape:
+        heads, feed_forward = self.decoder_heads or self.heads, self.decoder_feed_forward or self.feed_forward
+        return LayerShape(self.width, heads, feed_forward, self.dropout, self.norm, self.activation)
 
-    def select(self, rows: Tensor) -> Self:
-        """Keep `rows` (N',), in that order, in place; a row may be taken several times or not at all."""
-        self.cross = [(keys[rows], values[rows]) for keys, values in self.cross]
-        self.source_mask = self.source_mask[rows]
-        self.past = [layer and (layer[0][rows], layer[1][rows]) for layer in self.past]
-        return self
-
-    def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Add one position to a layer's cache; returns all keys and values so far."""
-        past = self.past[layer]
-        if past is not None:
-            keys, values = torch.cat([past[0], keys], 2), torch.cat([past[1], values], 2)
-        self.past[layer] = (keys, values)
-        return keys, values
-
-
-class Dropout(nn.Module):
-    """Drops whole features of a segment: one mask for all positions (Gal and Ghahramani 2016, arXiv:1512.05287).
-
-    Drawing random numbers for every position takes a tenth of a training step on a CPU.
-    """
-
-    def __init__(self, probability: float) -> None:
-        super().__init__()
-        self.probability = probability
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x (B, T, D) -> the same shape; does nothing outside training."""
-        if not self.training or self.probability == 0:
-            return x
-        return x * F.dropout(x.new_ones(x.shape[0], 1, x.shape[2]), self.probability)
-
-
-class Attention(nn.Module):
-    """Multi-head attention; the projections of keys and values are one matrix."""
-
-    def __init__(self, config: TransformerConfig) -> None:
-        super().__init__()
-        self.heads = config.heads
-        self.query = nn.Linear(config.width, config.width)
-        self.key_value = nn.Linear(config.width, 2 * config.width)
-        self.output = nn.Linear(config.width, config.width)
-
-    def project(self, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values of `memory`: (B, S, D) -> two of (B, H, S, D/H)."""
-        keys, values = self.key_value(memory).chunk(2, -1)
-        return self._split(keys), self._split(values)
-
-    def forward(self, x: Tensor, key_values: tuple[Tensor, Tensor], mask: Tensor | None, causal: bool) -> Tensor:
-        """Attend from x (B, T, D); `mask` broadcasts to (B, H, T, S)."""
-        keys, values = key_values
-        mixed = F.scaled_dot_product_attention(self._split(self.query(x)), keys, values, mask, is_causal=causal)
-        output: Tensor = self.output(mixed.transpose(1, 2).flatten(2))  # (B, H, T, D/H) -> (B, T, D)
-        return output
-
-    def _split(self, x: Tensor) -> Tensor:
-        rows, length, _ = x.shape
-        return x.view(rows, length, self.heads, -1).transpose(1, 2)  # (B, T, D) -> (B, H, T, D/H)
-
-
-class FeedForward(nn.Sequential):
-    """Two linear layers with a ReLU between."""
-
-    def __init__(self, config: TransformerConfig) -> None:
-        super().__init__(
-            nn.Linear(config.width, config.feed_forward),
-            nn.ReLU(),
-            nn.Linear(config.feed_forward, config.width),
+    @property
+    def matrices(self) -> EmbeddingShape:
+        return EmbeddingShape(
+            self.vocabulary_size, self.source_vocabulary_size, self.width, self.embeddings, self.output_bias
         )
 
-
-class EncoderLayer(nn.Module):
-    def __init__(self, config: TransformerConfig) -> None:
-        super().__init__()
-        self.attention, self.attention_norm = Attention(config), nn.LayerNorm(config.width)
-        self.feed_forward, self.feed_forward_norm = FeedForward(config), nn.LayerNorm(config.width)
-        self.dropout = Dropout(config.dropout)
-
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        normed = self.attention_norm(x)
-        x = x + self.dropout(self.attention(normed, self.attention.project(normed), mask, causal=False))
-        output: Tensor = x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
-        return output
+    def _check_rotary(self) -> None:
+        if self.decoder_layer.heads != self.heads:
+            raise ValueError("rotary positions need as many heads in the decoder as in the encoder")
+        if self.width // self.heads % 2:
+            raise ValueError(
+                f"rotary positions turn pairs: heads of an odd width ({self.width // self.heads}) have none"
+            )
 
 
-class DecoderLayer(nn.Module):
-    def __init__(self, config: TransformerConfig) -> None:
-        super().__init__()
-        self.attention, self.attention_norm = Attention(config), nn.LayerNorm(config.width)
-        self.cross, self.cross_norm = Attention(config), nn.LayerNorm(config.width)
-        self.feed_forward, self.feed_forward_norm = FeedForward(config), nn.LayerNorm(config.width)
-        self.dropout = Dropout(config.dropout)
-
-    def forward(self, x: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
-        """All target positions at once, for training."""
-        normed = self.attention_norm(x)
-        x = x + self.dropout(self.attention(normed, self.attention.project(normed), None, causal=True))
-        return self._after_self_attention(x, self.cross.project(memory), mask)
-
-    def step(self, x: Tensor, state: DecoderState, layer: int) -> Tensor:
-        """One target position (N, 1, D) with the cache of `layer`."""
-        normed = self.attention_norm(x)
-        key_values = state.append(layer, *self.attention.project(normed))
-        x = x + self.attention(normed, key_values, None, causal=False)
-        return self._after_self_attention(x, state.cross[layer], state.source_mask)
-
-    def _after_self_attention(self, x: Tensor, key_values: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
-        x = x + self.dropout(self.cross(self.cross_norm(x), key_values, mask, causal=False))
-        output: Tensor = x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
-        return output
-
-
-class Transformer(Network):
+class Transformer(EmbeddedNetwork):
     """Source pieces in, scores of the next target piece out."""
 
-    positions: Tensor
+    positions: Tensor | None  # added to the embeddings: (max_positions, D); or rotary: (max_positions, d/2, 2)
+    encoder_positions: Tensor | None  # learned ones: (max_positions, D)
+    decoder_positions: Tensor | None
 
     def __init__(self, config: TransformerConfig) -> None:
-        super().__init__()
+        super().__init__(config.matrices)
         self.config = config
-        self.embedding = nn.Embedding(config.vocabulary_size, config.width, padding_idx=PAD)
-        self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
-        self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
-        self.encoder_norm, self.decoder_norm = nn.LayerNorm(config.width), nn.LayerNorm(config.width)
+        self.encoder = nn.ModuleList(EncoderLayer(config.encoder_layer) for _ in range(config.encoder_layers))
+        self.decoder = nn.ModuleList(DecoderLayer(config.decoder_layer) for _ in range(config.decoder_layers))
+        # The last layer of a pre-norm stack leaves its output without a norm, that of a post-norm stack does not.
+        self.encoder_norm, self.decoder_norm = (_norm(config.width, config.norm == "pre") for _ in range(2))
+        self.encoder_embedding_norm, self.decoder_embedding_norm = (
+            _norm(config.width, config.embedding_norm == "layer") for _ in range(2)
+        )
         self.dropout = Dropout(config.dropout)
+        self.scale = math.sqrt(config.width) if config.embedding_scale == "root-width" else 1.0
         self.register_buffer("positions", self.position_codes(config), persistent=False)
+        for name in ("encoder_positions", "decoder_positions"):
+            learned = nn.Parameter(torch.empty(config.max_positions, config.width))
+            self.register_parameter(name, learned if config.positions == "learned" else None)
         self._initialise()
 
     @staticmethod
-    def position_codes(config: TransformerConfig) -> Tensor:
-        """The codes added to the embeddings: (max_positions, D); computed, so never stored."""
-        return sinusoids(config.max_positions, config.width)
+    def position_codes(config: TransformerConfig) -> Tensor | None:
+        """The codes of the positions, if they are computed (see `positions`) and so never stored."""
+        match config.positions:
+            case "sinusoidal":
+                return sinusoids(config.max_positions, config.width)
+            case "sinusoidal-halves":
+                return sinusoids_in_halves(config.max_positions, config.width)
+            case "rotary":
+                return rotations(config.max_positions, config.width // config.heads)
+            case "learned":
+                return None
 
     def encode(self, source: Tensor) -> tuple[Tensor, Tensor]:
         """Source (B, S) padded with PAD -> memory (B, S, D) and its mask (B, 1, 1, S)."""
         mask = (source != PAD)[:, None, None, :]
-        x = self.dropout(self._embed(source, 0))
+        span = slice(0, source.shape[1])
+        x = self._add_positions(self.embedding_of_source(source), self.encoder_positions, span)
+        x = self.dropout(self.encoder_embedding_norm(x))
+        rotation = self._rotation(span)
         for layer in self.encoder:
-            x = layer(x, mask)
+            x = layer(x, mask, rotation)
         return self.encoder_norm(x), mask
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         """Decoder output (B, T, D) at every position of `target` (B, T), which begins with BEGIN."""
         memory, mask = self.encode(source)
-        x = self.dropout(self._embed(target, 0))
+        span = slice(0, target.shape[1])
+        x = self.dropout(self._embed_target(target, span))
+        rotation = self._rotation(span)
         for layer in self.decoder:
-            x = layer(x, memory, mask)
+            x = layer(x, (memory, mask), rotation)
         output: Tensor = self.decoder_norm(x)
         return output
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Decoder output (..., D) -> scores of every piece (..., V)."""
-        return F.linear(hidden, self.embedding.weight)
 
     def start(self, source: Tensor) -> DecoderState:
         """Encode `source` (B, S) once and return the state that `step` continues from."""
         memory, mask = self.encode(source)
-        return DecoderState([layer.cross.project(memory) for layer in self.decoder], mask)  # type: ignore[operator, union-attr]
+        return DecoderState([layer.cross.project(memory) for layer in self._decoder_layers()], mask)
 
     def step(self, pieces: Tensor, state: DecoderState) -> Tensor:
         """Feed the last pieces (N,) and get the scores of the next ones (N, V); `state` moves one position on."""
-        x = self._embed(pieces[:, None], state.position)
-        for number, layer in enumerate(self.decoder):
-            x = layer.step(x, state, number)  # type: ignore[operator]
+        span = slice(state.position, state.position + 1)
+        x = self._embed_target(pieces[:, None], span)
+        rotation = self._rotation(span)
+        for number, layer in enumerate(self._decoder_layers()):
+            x = layer.step(x, state, number, rotation)
         state.position += 1
         return self.logits(self.decoder_norm(x)[:, 0])
 
     def restore_buffers(self) -> None:
         """Compute the position codes again, on the device of the weights."""
-        with self.embedding.weight.device:
-            self.positions = self.position_codes(self.config)
+        with torch.device("cpu"):
+            codes = self.position_codes(self.config)
+        self.positions = None if codes is None else codes.to(self.embedding.weight.device)
 
-    def _embed(self, pieces: Tensor, first_position: int) -> Tensor:
-        positions = self.positions[first_position : first_position + pieces.shape[1]]
-        embedded: Tensor = self.embedding(pieces) * math.sqrt(self.config.width) + positions
+    def _decoder_layers(self) -> Iterator[DecoderLayer]:
+        return (layer for layer in self.decoder if isinstance(layer, DecoderLayer))
+
+    def _embed_target(self, pieces: Tensor, span: slice) -> Tensor:
+        embedded: Tensor = self.decoder_embedding_norm(
+            self._add_positions(self.embedding(pieces), self.decoder_positions, span)
+        )
         return embedded
+
+    def _add_positions(self, embedded: Tensor, learned: Tensor | None, span: slice) -> Tensor:
+        if span.stop > self.config.max_positions:
+            raise ValueError(f"position {span.stop} of a segment: this network has {self.config.max_positions}")
+        codes = learned if self.config.positions == "learned" else self.positions
+        if codes is None or self.config.positions == "rotary":
+            return embedded * self.scale
+        return embedded * self.scale + codes[span]
+
+    def _rotation(self, span: slice) -> Tensor | None:
+        if self.positions is None or self.config.positions != "rotary":
+            return None
+        return self.positions[span]
 
     def _initialise(self) -> None:
         for parameter in self.parameters():
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
-        nn.init.normal_(self.embedding.weight, std=self.config.width**-0.5)
-        with torch.no_grad():
-            self.embedding.weight[PAD].zero_()
+        for learned in (self.encoder_positions, self.decoder_positions):
+            if learned is not None:
+                nn.init.normal_(learned, std=self.config.width**-0.5)
+        self.initialise_embeddings()
 
 
-def sinusoids(count: int, width: int) -> Tensor:
-    """Position codes (count, width): sine on even columns, cosine on odd ones."""
-    angles = torch.arange(count)[:, None] * torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
-    codes = torch.empty(count, width)
-    codes[:, 0::2], codes[:, 1::2] = angles.sin(), angles.cos()
-    return codes
+def _norm(width: int, wanted: bool) -> nn.Module:
+    return nn.LayerNorm(width) if wanted else nn.Identity()

@@ -1,5 +1,8 @@
 """From scores of the next piece to translations. Knows no network: it decodes over a step callable."""
 
-from .search import Hypothesis, Rows, SearchOptions, search
+from .hypothesis import Hypothesis
+from .options import Sampling, SearchOptions
+from .search import search
+from .stepping import Rows
 
-__all__ = ["Hypothesis", "Rows", "SearchOptions", "search"]
+__all__ = ["Hypothesis", "Rows", "Sampling", "SearchOptions", "search"]

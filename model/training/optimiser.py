@@ -1,16 +1,17 @@
-"""Optimisers and the learning-rate schedule. Knows parameters, no data.
+"""Optimisers. Knows parameters, no data.
 
 AdamW: Loshchilov and Hutter 2019, arXiv:1711.05101. Muon: Jordan et al. 2024 (kellerjordan.github.io/posts/muon);
 torch.optim.Muon orthogonalises in bfloat16, which processors without bf16 arithmetic run 50 times slower than fp32,
 so the step is written out here in fp32.
 """
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 
+from ...errors import ConfigurationError
+from ..architectures.network import Network
 from .config import OptimiserConfig
 
 # Coefficients of the quintic Newton-Schulz iteration, and how often it is applied, as Muon's authors give them.
@@ -43,18 +44,19 @@ def orthogonalised(matrix: Tensor) -> Tensor:
     """The nearest matrix whose singular values are about 1, by Newton-Schulz iteration."""
     a, b, c = NEWTON_SCHULZ
     x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    x = x / float(x.norm() + 1e-7)
+    size: Tensor = torch.linalg.matrix_norm(x)
+    x = x / (size + 1e-7)
     for _ in range(NEWTON_SCHULZ_STEPS):
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
     return x.T if matrix.shape[0] > matrix.shape[1] else x
 
 
-def optimisers(network: nn.Module, config: OptimiserConfig) -> list[torch.optim.Optimizer]:
+def optimisers(network: Network, config: OptimiserConfig) -> list[torch.optim.Optimizer]:
     """AdamW for everything, or Muon for hidden matrices beside AdamW for embeddings, biases and norms."""
-    hidden = [p for name, p in network.named_parameters() if p.dim() == 2 and not name.startswith("embedding")]
-    chosen = {id(p) for p in hidden} if config.method == "muon" else set()
-    rest = [p for p in network.parameters() if id(p) not in chosen]
+    hidden = _hidden_matrices(network) if config.method == "muon" else []
+    chosen = {id(parameter) for parameter in hidden}
+    rest = [parameter for parameter in network.parameters() if id(parameter) not in chosen]
     result: list[torch.optim.Optimizer] = [
         torch.optim.AdamW(
             rest, lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay, fused=True
@@ -75,6 +77,35 @@ def set_learning_rate(all_optimisers: list[torch.optim.Optimizer], factor: float
             group["lr"] = group["peak"] * factor
 
 
-def schedule(step: int, progress: float, warmup_steps: int) -> float:
-    """Share of the peak learning rate after `step` steps, with `progress` (0 to 1) of the run behind us."""
-    return min(1.0, (step + 1) / warmup_steps) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+def optimiser_tensors(all_optimisers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
+    """What the optimisers remember, by "optimiser/parameter/name"."""
+    return {
+        f"{number}/{parameter}/{name}": tensor
+        for number, optimiser in enumerate(all_optimisers)
+        for parameter, remembered in optimiser.state_dict()["state"].items()
+        for name, tensor in remembered.items()
+    }
+
+
+def restore_optimisers(all_optimisers: list[torch.optim.Optimizer], tensors: Mapping[str, Tensor]) -> None:
+    """Give back what `optimiser_tensors` took; learning rates stay as they are configured."""
+    states: list[dict[int, dict[str, Tensor]]] = [{} for _ in all_optimisers]
+    for name, tensor in tensors.items():
+        number, parameter, key = name.split("/")
+        if int(number) >= len(states):
+            raise ConfigurationError("the state is of other optimisers: start the run afresh")
+        states[int(number)].setdefault(int(parameter), {})[key] = tensor
+    for optimiser, state in zip(all_optimisers, states, strict=True):
+        optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def _hidden_matrices(network: Network) -> list[nn.Parameter]:
+    """Matrices between layers: neither embeddings nor the output layer, which have a row for each piece."""
+    embeddings = {
+        id(parameter)
+        for module in network.modules()
+        if isinstance(module, nn.Embedding)
+        for parameter in module.parameters()
+    }
+    pieces = network.config.vocabulary_size
+    return [p for p in network.parameters() if p.dim() == 2 and pieces not in p.shape and id(p) not in embeddings]

@@ -1,249 +1,190 @@
-"""The training loop: corpus to checkpoint. Knows data, network and optimiser; prints nothing itself.
+"""A whole training: from a config to a checkpoint. Knows all parts of a run; prints nothing itself.
 
 Progress goes to a callback as `TrainReport` values, so that the command line and tests see the same run.
 """
 
-import copy
-import math
+import itertools
 import random
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import safetensors.torch
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-from ...errors import ConfigurationError, DragomanError
-from ..architectures.transformer import Transformer, TransformerConfig
-from ..batching import BatchLimits, shuffled_batches
-from ..checkpoint import Checkpoint, check_replaceable, save_checkpoint
-from ..corpora.reading import CorpusReport, Pair, read_corpus
-from ..decoding import SearchOptions
-from ..evaluation.scores import Quality, TestSet, evaluate, read_test_set
+from ...errors import ConfigurationError
+from ..checkpoint import check_replaceable
+from ..corpora.cleaning import CleaningRules
+from ..corpora.corpus_file import CorpusFile
+from ..corpora.stream import PairStream
 from ..memory import keep_freed_memory
-from ..model_card import Measured, model_card, short_name
-from ..translator import Translator, pad
-from ..vocabularies.subwords import SubwordVocabulary
-from ..vocabularies.vocabulary import BEGIN, END, PAD
+from ..vocabularies.vocabulary import Vocabulary
 from .config import TrainConfig, resolve
-from .optimiser import optimisers, schedule, set_learning_rate
+from .data import BatchOptions, BatchStream
+from .development import read_dev_sets
+from .distributed import Processes, processes
+from .loop import Plan, TrainingInterruptedError, TrainingLoop, Watch
+from .reports import Listener, RunFiles, TrainReport
+from .resuming import (
+    beginning_of,
+    check_same_circumstances,
+    check_same_config,
+    unchanging_state,
+    vocabulary_from,
+    vocabulary_tensors,
+)
+from .shipping import Goods, Shipping
+from .starting import Beginning, begin, learn_vocabulary
+from .state import STATE, State, has_state, load_state
+from .trainer import Trainer
 
-# Seconds between two progress reports.
-REPORT_SECONDS = 10.0
-
-
-class TrainingDivergedError(DragomanError):
-    """The loss or its gradient is not a number any more; the last saved checkpoint is untouched."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainReport:
-    """Where a run stands; `quality` only after an evaluation."""
-
-    step: int
-    epoch: int
-    progress: float
-    loss: float
-    target_tokens_per_second: float
-    seconds: float
-    quality: Quality | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """Pieces of one pair: source ends with END; target begins with BEGIN and ends with END."""
-
-    source: list[int]
-    target: list[int]
+# Lines that a vocabulary is learned from; more of them change it little and take long.
+MAX_VOCABULARY_LINES = 2_000_000
 
 
-Listener = Callable[[TrainReport], None]
+def train(config: TrainConfig, folder: Path, listener: Listener, run_folder: Path | None = None) -> Path:
+    """Run a training as configured and return the checkpoint folder.
 
-
-def train(config: TrainConfig, folder: Path, listener: Listener) -> Path:
-    """Run a training as configured and return the checkpoint folder; the corpus report goes into its card.
-
-    What can be refused is refused before the first step, with `ConfigurationError`.
+    Paths of the config are relative to `folder`; `run_folder` (default: runs/NAME in the working directory) takes
+    state, metrics and curve. What can be refused is refused before the first step, with `ConfigurationError`; a run
+    that is asked to stop raises `TrainingInterruptedError` when its state is saved.
     """
-    torch.manual_seed(config.run.seed)
+    run_folder = run_folder or default_run_folder(config)
+    if has_state(run_folder):
+        raise ConfigurationError(
+            f"{run_folder} holds the state of a run: go on with it by --resume, or name another --run-folder "
+            f"(or remove {run_folder / STATE})"
+        )
+    return _train(_Task(config, folder, run_folder, None), listener)
+
+
+def resume(config: TrainConfig, folder: Path, listener: Listener, run_folder: Path | None = None) -> Path:
+    """Go on with a run that was interrupted, killed or given a later limit, from its last state.
+
+    Raises `ConfigurationError` if there is none, or if the config or the corpus has changed.
+    """
+    run_folder = run_folder or default_run_folder(config)
+    state = load_state(run_folder)
+    check_same_config(state, config)
+    return _train(_Task(config, folder, run_folder, state), listener)
+
+
+def default_run_folder(config: TrainConfig) -> Path:
+    """Where a run keeps its state if it is not told."""
+    return Path("runs") / config.name
+
+
+def corpus_stream(config: TrainConfig, folder: Path) -> PairStream:
+    """The corpora of a config, cleaned as it says."""
+    data = config.data
+    files = [
+        CorpusFile(resolve(file.path, folder), file.languages, file.weight, file.direction) for file in data.corpora
+    ]
+    rules = CleaningRules(
+        max_characters=data.max_characters,
+        max_length_ratio=data.max_length_ratio,
+        min_letter_share=data.min_letter_share,
+        min_script_share=data.min_script_share,
+        duplicates=data.duplicates,
+    )
+    return PairStream(files, config.directions, rules, config.run.seed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One call of `train` or `resume`: where its files are, and the state it goes on from, if it does."""
+
+    config: TrainConfig
+    folder: Path
+    run_folder: Path
+    state: State | None
+
+
+def _train(task: _Task, listener: Listener) -> Path:
+    config = task.config
     keep_freed_memory()
     if config.run.threads:
         torch.set_num_threads(config.run.threads)
-    output = resolve(config.output, folder)
+    output = resolve(config.output, task.folder)
     check_replaceable(output)
-    dev = read_test_set(resolve(config.data.dev, folder))
-    corpus = CorpusReport()
-    paths = [resolve(path, folder) for path in config.data.train]
-    pairs = list(read_corpus(paths, corpus, config.data.max_characters))
-    if not pairs:
-        raise ConfigurationError(f"the corpus is empty after cleaning ({corpus}): check data.train")
-    tokenizer, examples = _learn_vocabulary(config, pairs)
-    TrainingRun(config, tokenizer, examples, dev).run(listener, output, str(corpus))
+    dev_sets = read_dev_sets(config, task.folder)
+    stream = corpus_stream(config, task.folder)
+    with processes(config.run.device) as group:
+        beginning = _beginning(task, stream, group)
+        trainer = Trainer(beginning.network, config, group)
+        loop = TrainingLoop(_plan(task, stream, beginning, group), trainer)
+        if task.state:
+            loop.restore(task.state)
+        goods = Goods(beginning.vocabulary, tuple(stream.report.lines()), output)
+        _go(loop, Shipping(config, trainer, dev_sets, goods), listener)
     return output
 
 
-def _learn_vocabulary(config: TrainConfig, pairs: list[Pair]) -> tuple[SubwordVocabulary, list[Example]]:
-    lines = (text for pair in pairs for text in (pair.source, pair.target))
-    tokenizer = SubwordVocabulary.train(lines, config.shape.vocabulary_size)
-    examples = encode_pairs(pairs, tokenizer, config.data.max_pieces)
-    if not examples:
-        raise ConfigurationError(f"every pair has more than {config.data.max_pieces} pieces: raise data.max_pieces")
-    return tokenizer, examples
+def _beginning(task: _Task, stream: PairStream, group: Processes) -> Beginning:
+    """Network and vocabulary, the same in all processes; random numbers differ from here on."""
+    if task.state:
+        check_same_circumstances(task.state, stream.fingerprint, group)
+        return beginning_of(task.state)
+    torch.manual_seed(task.config.run.seed)
+    beginning = begin(task.config, task.folder, lambda: _learned_vocabulary(task.config, stream, group))
+    torch.manual_seed(task.config.run.seed + group.rank)
+    random.seed(task.config.run.seed + group.rank)
+    return beginning
 
 
-def encode_pairs(pairs: list[Pair], tokenizer: SubwordVocabulary, max_pieces: int) -> list[Example]:
-    """Pieces of every pair whose sides have at most `max_pieces`."""
-    sources = tokenizer.encode([pair.source for pair in pairs])
-    targets = tokenizer.encode([pair.target for pair in pairs])
-    return [
-        Example([*source, END], [BEGIN, *target, END])
-        for source, target in zip(sources, targets, strict=True)
-        if max(len(source), len(target)) <= max_pieces
-    ]
+def _learned_vocabulary(config: TrainConfig, stream: PairStream, group: Processes) -> Vocabulary:
+    """Learned by the first process, for all."""
+    learned = vocabulary_tensors(learn_vocabulary(config, _lines(stream))) if group.leads else {}
+    return vocabulary_from(safetensors.torch.load(group.from_leader(safetensors.torch.save(learned))))
 
 
-class TrainingRun:
-    """Network, its running average and the optimisers of one run."""
+def _lines(stream: PairStream) -> Iterator[str]:
+    """Each text of the corpus once for each pair that it stands in."""
+    texts = (text for pair in stream.epoch(0) for text in (pair.source, pair.target))
+    return itertools.islice(texts, MAX_VOCABULARY_LINES)
 
-    def __init__(
-        self, config: TrainConfig, tokenizer: SubwordVocabulary, examples: list[Example], dev: TestSet
-    ) -> None:
-        self.config = config
-        self.tokenizer = tokenizer
-        self.examples = examples
-        self.dev = dev
-        shape = config.shape.model_dump() | {"vocabulary_size": len(tokenizer)}
-        self.network = Transformer(TransformerConfig(**shape))
-        self.average = copy.deepcopy(self.network).eval().requires_grad_(requires_grad=False)
-        self.optimisers = optimisers(self.network, config.optimiser)
-        self.generator = random.Random(config.run.seed)
-        self.started = self.reported = self.evaluated = time.monotonic()
-        self.step = self.epoch = self.target_tokens = 0
 
-    @property
-    def progress(self) -> float:
-        """How much of the run is behind us, 0 to 1."""
-        limits = self.config.run
-        by_steps = self.step / limits.max_steps if limits.max_steps else 0.0
-        minutes = (time.monotonic() - self.started) / 60
-        return max(by_steps, minutes / limits.max_minutes if limits.max_minutes else 0.0)
+def _plan(task: _Task, stream: PairStream, beginning: Beginning, group: Processes) -> Plan:
+    config = task.config
+    options = BatchOptions(
+        batch_tokens=config.run.batch_tokens,
+        max_pieces=config.data.max_pieces,
+        pool_pairs=config.data.pool_pairs,
+        sampling_alpha=config.vocabulary.sampling_alpha,
+        seed=config.run.seed,
+        rank=group.rank,
+        world_size=group.count,
+    )
+    data = BatchStream(stream, beginning.vocabulary, options)
+    return Plan(config, data, task.run_folder, unchanging_state(config, beginning, stream.fingerprint))
 
-    def run(self, listener: Listener, output: Path, corpus: str) -> None:
-        """Train to the end, saving the averaged network at every evaluation and once more, fully measured, at last."""
-        self._check_dev()
-        loss = math.nan
-        while self.progress < 1:
-            for batch in self._batches():
-                loss = self._train_batch([self.examples[i] for i in batch])
-                self._report_when_due(listener, loss)
-                if self._evaluation_is_due():
-                    quality = self._quality(self.config.run.evaluate_segments, SearchOptions(beam_size=1))
-                    self._save(quality, output, corpus)
-                    listener(self._report(loss, quality))
-                if self.progress >= 1:
-                    break
-            else:
-                self.epoch += 1
-        quality = self._quality(len(self.dev.sources), SearchOptions(beam_size=4))
-        self._save(quality, output, corpus)
-        listener(self._report(loss, quality))
 
-    def _batches(self) -> list[list[int]]:
-        lengths = [(len(example.source), len(example.target)) for example in self.examples]
-        tokens = self.config.run.batch_tokens
-        return shuffled_batches(lengths, BatchLimits(tokens, rows=tokens), self.generator)
+def _go(loop: TrainingLoop, shipping: Shipping, listener: Listener) -> None:
+    """Train, and let the first process measure and ship."""
+    shipping.check()
+    if not loop.leads:
+        loop.run(None)
+        return
+    files = RunFiles(loop.run_folder, loop.trainer.step)
 
-    def _train_batch(self, batch: list[Example]) -> float:
-        factor = schedule(self.step, self.progress, self.config.optimiser.warmup_steps)
-        set_learning_rate(self.optimisers, factor)
-        self.network.train()
-        loss = self._loss(pad([example.source for example in batch]), pad([example.target for example in batch]))
-        value = self._finite("loss", loss)
-        for optimiser in self.optimisers:
-            optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.optimiser.clip_norm)
-        self._finite("gradient", norm)
-        for optimiser in self.optimisers:
-            optimiser.step()
-        self._update_average()
-        self.step += 1
-        self.target_tokens += sum(len(example.target) - 1 for example in batch)
-        return value
+    def tell(report: TrainReport) -> None:
+        files(report)
+        listener(report)
 
-    def _finite(self, name: str, number: Tensor) -> float:
-        value = number.item()
-        if not math.isfinite(value):
-            raise TrainingDivergedError(
-                f"the {name} is {value} at step {self.step}: lower optimiser.learning_rate or raise warmup_steps; "
-                "the last checkpoint is untouched"
-            )
-        return value
+    try:
+        loop.run(Watch(shipping.measure_samples, lambda found: shipping.save(found, loop.summary), tell))
+        _finish(loop, shipping, tell)
+    finally:
+        files.close()
 
-    def _loss(self, source: Tensor, target: Tensor) -> Tensor:
-        """Label-smoothed cross entropy per target piece; padding never reaches the output layer."""
-        hidden = self.network(source, target[:, :-1])
-        wanted = target[:, 1:]
-        real = wanted != PAD
-        logits = self.network.logits(hidden[real])
-        return F.cross_entropy(logits, wanted[real], label_smoothing=self.config.optimiser.label_smoothing)
 
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        # Early steps are forgotten faster: the first average is nearly the network itself.
-        decay = min(self.config.run.average_decay, (1 + self.step) / (10 + self.step))
-        averages: list[Tensor] = list(self.average.parameters())
-        parameters: list[Tensor] = list(self.network.parameters())
-        torch._foreach_lerp_(averages, parameters, 1 - decay)
-
-    def _report_when_due(self, listener: Listener, loss: float) -> None:
-        now = time.monotonic()
-        if now - self.reported >= REPORT_SECONDS:
-            self.reported = now
-            listener(self._report(loss, None))
-
-    def _evaluation_is_due(self) -> bool:
-        now = time.monotonic()
-        due = now - self.evaluated >= 60 * self.config.run.evaluate_minutes
-        if due:
-            self.evaluated = now
-        return due
-
-    def _report(self, loss: float, quality: Quality | None) -> TrainReport:
-        seconds = time.monotonic() - self.started
-        return TrainReport(
-            self.step,
-            self.epoch,
-            min(1.0, self.progress),
-            loss,
-            self.target_tokens / seconds,
-            seconds,
-            quality,
-        )
-
-    def _quality(self, segments: int, options: SearchOptions) -> Quality:
-        sample = TestSet(self.dev.sources[:segments], self.dev.references[:segments])
-        return evaluate(self._translator(), sample, options)
-
-    def _check_dev(self) -> None:
-        """Refuse at once a development set that the network could not translate at the end."""
-        translator = self._translator()
-        translator.check_lengths(translator.encode(self.dev.sources))
-
-    def _translator(self) -> Translator:
-        return Translator(self._checkpoint(""), torch.device("cpu"))
-
-    def _save(self, quality: Quality, output: Path, corpus: str) -> None:
-        minutes = (time.monotonic() - self.started) / 60
-        training = (
-            f"{self.step} steps, {self.epoch} full epochs, {self.target_tokens:,} target pieces "
-            f"in {minutes:.0f} minutes on the CPU"
-        )
-        measured = Measured(corpus, training, ((short_name(self.config.data.dev), quality),))
-        save_checkpoint(self._checkpoint(model_card(self.config, measured)), output)
-
-    def _checkpoint(self, card: str) -> Checkpoint:
-        pairs = ((self.config.source, self.config.target),)
-        return Checkpoint(self.config.name, pairs, self.average, self.tokenizer, card)
+def _finish(loop: TrainingLoop, shipping: Shipping, listener: Listener) -> None:
+    try:
+        qualities = shipping.measure_all()
+    except KeyboardInterrupt:
+        raise TrainingInterruptedError(
+            f"interrupted after the last step, while the result was measured; the state is saved in {loop.run_folder}",
+            loop.run_folder,
+        ) from None
+    shipping.save(qualities, loop.summary)
+    listener(loop.report(qualities))

@@ -8,6 +8,8 @@ from ...errors import ConfigurationError
 
 # The first pieces of every vocabulary, whatever its kind; an import renumbers a foreign one.
 PAD, UNKNOWN, BEGIN, END = 0, 1, 2, 3
+# For `str.translate`. Line feeds and NUL among them: no translation needs them and not every reader can take them.
+SPACE_FOR_CONTROL = dict.fromkeys(range(32), " ")
 
 
 class Vocabulary(ABC):
@@ -17,7 +19,12 @@ class Vocabulary(ABC):
 
     @abstractmethod
     def __len__(self) -> int:
-        """How many pieces there are, PAD, UNKNOWN, BEGIN and END among them."""
+        """How many target pieces there are, PAD, UNKNOWN, BEGIN and END among them."""
+
+    @property
+    def source_size(self) -> int:
+        """How many source pieces there are, where they are not those of the target."""
+        return len(self)
 
     @abstractmethod
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
@@ -28,7 +35,10 @@ class Vocabulary(ABC):
         return self.encode(texts)
 
     def sample(self, texts: Sequence[str], alpha: float, seed: int) -> list[list[int]]:  # noqa: ARG002
-        """Source pieces, each text cut at random (subword regularisation); `encode` where a kind has no choice."""
+        """Pieces of each text, cut at random (subword regularisation); `encode` where a kind has no choice.
+
+        The same texts, `alpha` and `seed` give the same pieces, in any process and beside any other thread.
+        """
         return self.encode(texts)
 
     @abstractmethod

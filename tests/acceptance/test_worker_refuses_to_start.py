@@ -64,5 +64,6 @@ def test_the_sentence_names_the_setting_when_it_is_not_usable(installation: Inst
 
 
 def test_the_sentence_names_the_file_when_the_checkpoint_is_damaged(installation: Installation, tmp_path: Path) -> None:
-    (tmp_path / "manifest.json").write_text(json.dumps({"format_version": 1, "files": {}}))
+    manifest = {"format_version": 2, "files": {"config.json": {"bytes": 1, "sha256": "0" * 64}}}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     assert "has no config.json" in refusal(installation, "--model", str(tmp_path))

@@ -1,26 +1,31 @@
 """`dragoman train` on a corpus of a few sentences."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 from dragoman.cli import train as module
 from dragoman.cli.train import train
 from dragoman.errors import ConfigurationError
+from dragoman.model.training import loop, reports
+from dragoman.model.training.loop import TrainingInterruptedError
 from dragoman.model.translator import Translator
 
 CONFIG = """
 name = "tiny-en-fr"
-source = "en"
-target = "fr"
+pairs = ["en-fr"]
 output = "tiny"
 
 [data]
-train = ["corpus.tsv"]
-dev = "corpus.tsv"
+corpora = [{ path = "corpus.tsv", languages = ["en", "fr"] }]
+dev = [{ path = "corpus.tsv", languages = ["en", "fr"] }]
 
-[shape]
-vocabulary_size = 300
+[vocabulary]
+size = 300
+
+[network]
 width = 16
 heads = 2
 feed_forward = 32
@@ -30,6 +35,7 @@ decoder_layers = 1
 [run]
 max_steps = 2
 threads = 1
+device = "cpu"
 
 [card]
 licence = "CC0 1.0"
@@ -45,14 +51,24 @@ We will plant three trees.\tNous planterons trois arbres.
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A config beside its corpus, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(reports, "draw_curve", lambda _points, path: path.touch())
     (tmp_path / "corpus.tsv").write_text(CORPUS, encoding="utf-8")
     (tmp_path / "tiny.toml").write_text(CONFIG, encoding="utf-8")
     return tmp_path / "tiny.toml"
 
 
-def run(config: Path) -> Result:
-    return CliRunner().invoke(train, [str(config)])
+def run(config: Path, *options: str) -> Result:
+    return CliRunner().invoke(train, [str(config), *options])
+
+
+def raising(error: BaseException) -> Callable[..., Path]:
+    def go(*_arguments: Any) -> Path:
+        raise error
+
+    return go
 
 
 def test_training_leaves_a_checkpoint_that_translates(config: Path) -> None:
@@ -65,10 +81,52 @@ def test_training_leaves_a_checkpoint_that_translates(config: Path) -> None:
 def test_training_shows_how_it_goes_and_where_the_checkpoint_is(config: Path) -> None:
     first, progress, quality, last = run(config).stdout.splitlines()
 
-    assert first.startswith("training tiny-en-fr: en to fr;")
-    assert progress.startswith("100.0%  step      2")
-    assert quality.strip().startswith("dev: BLEU")
+    assert first.startswith("training tiny-en-fr: en-fr;")
+    assert progress.startswith("100.0%  step       2  epoch")
+    assert "target tokens/s  padding " in progress
+    assert quality.strip().startswith("dev en-fr corpus.tsv: BLEU")
     assert last == f"saved {config.parent / 'tiny'}"
+
+
+def test_training_shows_one_line_that_changes_on_a_terminal(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
+    result = run(config)
+
+    assert (result.exit_code, result.exception) == (0, None)
+    assert "step       2  dev en-fr corpus.tsv: BLEU" in result.stdout
+    assert "\x1b[2K" in result.stdout
+
+
+def test_run_folder_is_beneath_the_working_directory_when_none_is_named(config: Path) -> None:
+    run(config)
+
+    assert (config.parent / "runs" / "tiny-en-fr" / "state.safetensors").is_file()
+
+
+def test_run_folder_is_the_one_named(config: Path) -> None:
+    run(config, "--run-folder", "elsewhere")
+
+    assert (config.parent / "elsewhere" / "state.safetensors").is_file()
+
+
+def test_limits_of_the_config_are_replaced(config: Path) -> None:
+    assert "step       4" in run(config, "--steps", "4").stdout
+
+
+def test_run_goes_on_when_it_is_resumed(config: Path) -> None:
+    run(config)
+    result = run(config, "--resume", "--steps", "5")
+
+    assert (result.exit_code, result.exception) == (0, None)
+    assert "step       5" in result.stdout
+
+
+def test_fresh_run_is_refused_where_a_state_is(config: Path) -> None:
+    run(config)
+
+    assert "go on with it by --resume" in str(run(config).exception)
 
 
 def test_missing_config_is_refused(tmp_path: Path) -> None:
@@ -84,17 +142,33 @@ def test_missing_corpus_is_refused(config: Path) -> None:
     assert "corpus.tsv cannot be read" in str(run(config).exception)
 
 
-def test_interrupt_ends_with_130_and_says_where_the_checkpoint_is(
-    config: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupt(*_arguments: object) -> Path:
-        raise KeyboardInterrupt
+def test_interrupt_ends_with_130_and_the_command_that_goes_on(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped = TrainingInterruptedError("interrupted at step 7; the state is saved in my run", Path("my run"))
+    monkeypatch.setattr(module, "run_training", raising(stopped))
+    result = run(config, "--run-folder", "my run", "--steps", "9")
 
-    monkeypatch.setattr(module, "run_training", interrupt)
+    assert result.exit_code == 130
+    assert "interrupted at step 7; the state is saved in my run. To go on:" in result.stderr
+    assert f"dragoman train {config} --run-folder 'my run' --resume --steps 9" in result.stderr
+
+
+def test_command_that_goes_on_starts_as_many_processes(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    monkeypatch.setattr(module, "run_training", raising(TrainingInterruptedError("interrupted", Path("runs"))))
+
+    assert f"torchrun --nproc-per-node 4 -m dragoman train {config} --run-folder " in run(config).stderr
+
+
+def test_interrupt_before_the_first_step_ends_with_130(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "run_training", raising(KeyboardInterrupt()))
     result = run(config)
 
     assert result.exit_code == 130
-    assert (
-        f"interrupted; what the last evaluation saved, if there was one, is in {config.parent / 'tiny'}"
-        in result.stderr
-    )
+    assert "interrupted before anything new was learned" in result.stderr
+
+
+def test_other_processes_than_the_first_are_silent(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(module, "run_training", lambda *_: Path("tiny"))
+
+    assert run(config).stdout == ""

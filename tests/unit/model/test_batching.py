@@ -1,16 +1,14 @@
 """Packing segments into batches, as arithmetic."""
 
 import itertools
-import random
 
 import pytest
-from dragoman.model.batching import BatchLimits, pack, padding_ratio, shuffled_batches
+from dragoman.model.batching import BatchLimits, pack, padding_ratio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 LENGTHS = st.lists(st.integers(0, 60), max_size=60)
 LIMITS = st.builds(BatchLimits, tokens=st.integers(1, 200), rows=st.integers(1, 12))
-LENGTH_PAIRS = st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), max_size=60)
 
 
 def padded_tokens(lengths: list[int], run: range) -> int:
@@ -45,28 +43,6 @@ def test_row_longer_than_the_budget_is_alone() -> None:
 
 def test_nothing_packs_into_no_batch() -> None:
     assert list(pack([], BatchLimits(tokens=10, rows=8))) == []
-
-
-@settings(deadline=None)
-@given(lengths=LENGTH_PAIRS, limits=LIMITS, seed=st.integers(0, 99))
-def test_epoch_takes_every_example_once(lengths: list[tuple[int, int]], limits: BatchLimits, seed: int) -> None:
-    batches = shuffled_batches(lengths, limits, random.Random(seed))
-
-    assert sorted(itertools.chain(*batches)) == list(range(len(lengths)))
-
-
-def test_epochs_differ_when_the_generator_goes_on() -> None:
-    generator, limits = random.Random(1), BatchLimits(tokens=20, rows=4)
-    lengths = [(5, 5)] * 40
-
-    assert shuffled_batches(lengths, limits, generator) != shuffled_batches(lengths, limits, generator)
-
-
-def test_epochs_are_equal_when_the_seed_is() -> None:
-    limits, lengths = BatchLimits(tokens=20, rows=4), [(1 + index % 7, 5) for index in range(40)]
-
-    first, second = (shuffled_batches(lengths, limits, random.Random(3)) for _ in range(2))
-    assert first == second
 
 
 @settings(deadline=None)

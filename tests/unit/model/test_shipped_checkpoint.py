@@ -1,12 +1,21 @@
-"""The checkpoint that comes with Dragoman."""
+"""The checkpoints that come with Dragoman."""
 
 import json
+from pathlib import Path
 
 import pytest
-from dragoman.model.shipped import default_checkpoint
+from dragoman.errors import ConfigurationError
+from dragoman.model.shipped import (
+    checkpoints_in,
+    default_checkpoint,
+    find_checkpoint,
+    shipped_checkpoints,
+    shipped_for,
+)
 from dragoman.model.translator import Translator
 
-MAX_BYTES = 16 * 1024 * 1024
+# All of them together.
+MAX_BYTES = 25_000_000
 
 
 @pytest.fixture(scope="module")
@@ -18,8 +27,49 @@ def test_shipped_checkpoint_translates_english_to_french(translator: Translator)
     assert translator.pairs == (("en", "fr"),)
 
 
-def test_shipped_checkpoint_is_small() -> None:
-    assert sum(path.stat().st_size for path in default_checkpoint().iterdir()) <= MAX_BYTES
+def test_shipped_checkpoints_are_small() -> None:
+    assert sum(path.stat().st_size for folder in shipped_checkpoints() for path in folder.iterdir()) <= MAX_BYTES
+
+
+@pytest.mark.parametrize("folder", shipped_checkpoints(), ids=lambda folder: folder.name)
+def test_every_shipped_checkpoint_is_whole_and_called_as_its_folder(folder: Path) -> None:
+    assert Translator.load(folder, "cpu").checkpoint.name == folder.name
+
+
+def test_default_checkpoint_is_one_of_the_shipped() -> None:
+    assert default_checkpoint() in shipped_checkpoints()
+
+
+def test_shipped_checkpoint_is_found_by_its_pair(translator: Translator) -> None:
+    assert [shipped_for(source, target) for source, target in translator.pairs] == (
+        [default_checkpoint()] * len(translator.pairs)
+    )
+
+
+def test_pair_that_no_shipped_checkpoint_translates_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"no shipped model translates en-tlh, only .*en-fr"):
+        shipped_for("en", "tlh")
+
+
+def test_shipped_checkpoint_is_found_by_its_name() -> None:
+    assert find_checkpoint(default_checkpoint().name) == default_checkpoint()
+
+
+def test_folder_is_found_before_a_shipped_checkpoint_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / default_checkpoint().name).mkdir()
+
+    assert find_checkpoint(default_checkpoint().name) == Path(default_checkpoint().name)
+
+
+def test_path_is_found_as_it_is() -> None:
+    assert find_checkpoint("some/where") == Path("some/where")
+
+
+def test_folder_without_checkpoints_has_none(tmp_path: Path) -> None:
+    assert checkpoints_in(tmp_path) == []
 
 
 def test_shipped_checkpoint_has_the_version_its_name_and_files_give(translator: Translator) -> None:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 from dragoman.model.architectures.transformer import Transformer
-from dragoman.model.decoding.search import Hypothesis, Rows, SearchOptions, _beam, _greedy, search
+from dragoman.model.decoding import Hypothesis, Rows, SearchOptions, search
+from dragoman.model.decoding.beam import beam_search
+from dragoman.model.decoding.single import greedy
 from dragoman.model.vocabularies.vocabulary import BEGIN, END, PAD, UNKNOWN
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -61,7 +63,8 @@ def table_step(last: torch.Tensor, state: TableState) -> torch.Tensor:
 
 
 def search_tables(tables: list[Table], limits: tuple[int, ...], options: SearchOptions) -> list[Hypothesis]:
-    return search(table_step, TableState([(table, ()) for table in tables]), Rows(limits, CPU), options)
+    found = search(table_step, TableState([(table, ()) for table in tables]), Rows(limits, CPU), options)
+    return [hypotheses[0] for hypotheses in found]
 
 
 def pieces_of(table: Table, options: SearchOptions, limit: int = 8) -> Prefix:
@@ -87,13 +90,16 @@ def random_table(seed: int, length: int) -> Table:
     return {prefix: dict(enumerate(row)) for prefix, row in zip(prefixes, probabilities, strict=True)}
 
 
+def log_probability(table: Table, prefix: Prefix, limit: int) -> float:
+    """Of `prefix` and END, which at the limit is certain."""
+    chosen = (*prefix, END) if len(prefix) < limit else prefix
+    return sum(math.log(table[prefix[:n]][piece]) for n, piece in enumerate(chosen))
+
+
 def best_of_all(table: Table, limit: int, options: SearchOptions) -> Hypothesis:
     """Every hypothesis there is, scored one by one."""
     every = [
-        options.finish(
-            prefix,
-            sum(math.log(table[prefix[:n]][piece]) for n, piece in enumerate((*prefix, END))),
-        )
+        Hypothesis(prefix, options.finished_score(log_probability(table, prefix, limit), len(prefix)))
         for length in range(limit + 1)
         for prefix in itertools.product(ALL_PIECES, repeat=length)
     ]
@@ -138,11 +144,13 @@ def test_row_ends_at_its_own_limit(beam_size: int) -> None:
     assert [len(hypothesis.pieces) for hypothesis in hypotheses] == [3, 0, 5]
 
 
-def test_end_forced_by_the_limit_counts_in_the_score() -> None:
+@pytest.mark.parametrize("beam_size", [1, 2])
+def test_end_forced_by_the_limit_costs_nothing(beam_size: int) -> None:
     reluctant = {(A,) * length: {A: 0.9, END: 0.1} for length in range(9)}
-    [hypothesis] = search_tables([reluctant], (2,), SearchOptions(beam_size=1, length_penalty=0.0))
+    [hypothesis] = search_tables([reluctant], (2,), SearchOptions(beam_size, length_penalty=0.0))
 
-    assert hypothesis.score == pytest.approx(math.log(0.9 * 0.9 * 0.1), abs=1e-5)
+    assert hypothesis.score == pytest.approx(math.log(0.9 * 0.9), abs=1e-5)
+    assert hypothesis.piece_scores[-1] == 0.0
 
 
 @pytest.mark.parametrize("beam_size", [1, 3])
@@ -150,7 +158,7 @@ def test_end_forced_by_the_limit_counts_in_the_score() -> None:
 def test_forbidden_piece_never_comes_out(beam_size: int, forbidden: int) -> None:
     table = {(): {forbidden: 0.9, C: 0.1}, (C,): {forbidden: 0.9, END: 0.1}}
 
-    assert pieces_of(table, SearchOptions(beam_size)) == (C,)
+    assert pieces_of(table, SearchOptions(beam_size, length_penalty=0.0)) == (C,)
 
 
 def test_finished_rows_leave_the_greedy_batch() -> None:
@@ -184,7 +192,7 @@ def test_wide_beam_equals_exhaustive_search(seeds: list[int], length_penalty: fl
 
     expected = [best_of_all(table, limit, options) for table, limit in zip(tables, limits, strict=True)]
     state = TableState([(table, ()) for table in tables], vocabulary_size=C + 1)
-    found = search(table_step, state, Rows(limits, CPU), options)
+    found = [one[0] for one in search(table_step, state, Rows(limits, CPU), options)]
     assert [hypothesis.pieces for hypothesis in found] == [hypothesis.pieces for hypothesis in expected]
     assert [hypothesis.score for hypothesis in found] == pytest.approx([best.score for best in expected], abs=1e-4)
 
@@ -197,10 +205,10 @@ def test_beam_of_one_equals_greedy_on_a_random_network(
     network, options, rows = tiny_network(60, seed), SearchOptions(beam_size=1), Rows((6, 12), CPU)
     source = torch.tensor([[9, 17, 23, END], [33, 8, END, PAD]])
 
-    greedy = _greedy(network.step, network.start(source), rows, options)
-    beam = _beam(network.step, network.start(source), rows, options)
-    assert [hypothesis.pieces for hypothesis in beam] == [hypothesis.pieces for hypothesis in greedy]
-    assert [one.score for one in beam] == pytest.approx([one.score for one in greedy], abs=1e-5)
+    likeliest = greedy(network.step, network.start(source), rows, options)
+    beam = beam_search(network.step, network.start(source), rows, options)
+    assert [[one.pieces for one in found] for found in beam] == [[one.pieces for one in found] for found in likeliest]
+    assert [one.score for [one] in beam] == pytest.approx([one.score for [one] in likeliest], abs=1e-5)
 
 
 @pytest.mark.parametrize("beam_size", [1, 4])
@@ -209,9 +217,9 @@ def test_batch_equals_one_by_one(tiny_network: Callable[[int, int], Transformer]
     sources = [[9, 17, 23, 40, 52, END], [33, 8, END], [END]]
     padded = torch.tensor([[*source, *[PAD] * (6 - len(source))] for source in sources])
 
-    together = search(network.step, network.start(padded), Rows((14, 9, 5), CPU), options)
+    together = [one[0] for one in search(network.step, network.start(padded), Rows((14, 9, 5), CPU), options)]
     alone = [
-        search(network.step, network.start(torch.tensor([source])), Rows((limit,), CPU), options)[0]
+        search(network.step, network.start(torch.tensor([source])), Rows((limit,), CPU), options)[0][0]
         for source, limit in zip(sources, (14, 9, 5), strict=True)
     ]
     assert [hypothesis.pieces for hypothesis in together] == [hypothesis.pieces for hypothesis in alone]

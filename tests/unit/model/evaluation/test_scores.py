@@ -1,10 +1,7 @@
-"""Test sets and scores."""
-
-from pathlib import Path
+"""BLEU, chrF and TER."""
 
 import pytest
 import torch
-from dragoman.errors import ConfigurationError
 from dragoman.model.checkpoint import Checkpoint
 from dragoman.model.decoding import SearchOptions
 from dragoman.model.evaluation import scores as evaluation
@@ -37,22 +34,19 @@ def test_segments_may_have_different_numbers_of_references() -> None:
 
 
 def test_quality_names_its_signatures() -> None:
-    assert "tok:13a" in str(evaluation.score([LINE], [(LINE,)]))
+    shown = str(evaluation.score([LINE], [(LINE,)]))
+
+    assert [name in shown for name in ("tok:13a", "nc:6", "tok:tercom")] == [True, True, True]
 
 
-def test_test_set_has_the_references_of_both_columns(tmp_path: Path) -> None:
-    path = tmp_path / "dev.tsv"
-    path.write_text("one\tun\tune ||| l'un\ntwo\tdeux\nthree\ttrois\t\n", encoding="utf-8")
+def test_ter_counts_edits_per_hundred_words_of_the_reference() -> None:
+    quality = evaluation.score(["The small boat crosses the pond."], [(LINE,)])
 
-    expected = evaluation.TestSet(("one", "two", "three"), (("un", "une", "l'un"), ("deux",), ("trois",)))
-    assert evaluation.read_test_set(path) == expected
+    assert quality.ter == pytest.approx(100 / 6)
 
 
-def test_test_set_is_refused_when_empty(tmp_path: Path) -> None:
-    (tmp_path / "dev.tsv").touch()
-
-    with pytest.raises(ConfigurationError, match=r"the test set .*dev\.tsv is empty"):
-        evaluation.read_test_set(tmp_path / "dev.tsv")
+def test_sentence_chrf_takes_the_nearest_reference() -> None:
+    assert evaluation.sentence_chrf(LINE, ["Something else was meant here.", LINE]) == pytest.approx(100)
 
 
 def test_translator_is_measured_on_its_translations(tiny_checkpoint: Checkpoint) -> None:

@@ -1,10 +1,18 @@
-"""Muon's orthogonal update, who optimises what, and the learning-rate schedule."""
+"""Muon's orthogonal update, who optimises what, and what optimisers remember."""
 
 import pytest
 import torch
+from dragoman.errors import ConfigurationError
 from dragoman.model.architectures.transformer import Transformer, TransformerConfig
 from dragoman.model.training.config import OptimiserConfig
-from dragoman.model.training.optimiser import Muon, optimisers, orthogonalised, schedule, set_learning_rate
+from dragoman.model.training.optimiser import (
+    Muon,
+    optimiser_tensors,
+    optimisers,
+    orthogonalised,
+    restore_optimisers,
+    set_learning_rate,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -80,9 +88,37 @@ def test_learning_rates_are_set_to_a_share_of_their_peaks() -> None:
     assert [group["lr"] for optimiser in both for group in optimiser.param_groups] == pytest.approx([0.001, 0.02])
 
 
-def test_schedule_rises_linearly_for_the_warmup() -> None:
-    assert [schedule(step, 0.0, 4) for step in range(6)] == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0, 1.0])
+def stepped(method: str, steps: int) -> tuple[Transformer, list[torch.optim.Optimizer]]:
+    torch.manual_seed(3)
+    network = Transformer(SHAPE)
+    both = optimisers(network, OptimiserConfig.model_validate({"method": method}))
+    for _ in range(steps):
+        step(network, both)
+    return network, both
 
 
-def test_schedule_falls_along_a_cosine_to_a_fiftieth() -> None:
-    assert [schedule(99, progress, 1) for progress in (0.0, 0.5, 1.0, 1.5)] == pytest.approx([1.0, 0.51, 0.02, 0.02])
+def step(network: Transformer, both: list[torch.optim.Optimizer]) -> None:
+    sum(parameter.sin().sum() for parameter in network.parameters()).backward()  # type: ignore[union-attr]
+    for optimiser in both:
+        optimiser.step()
+        optimiser.zero_grad()
+
+
+@pytest.mark.parametrize("method", ["adamw", "muon"])
+def test_restored_optimisers_go_on_with_the_same_bits(method: str) -> None:
+    network, both = stepped(method, 2)
+    copy, fresh = stepped(method, 0)
+    copy.load_state_dict(network.state_dict())
+    restore_optimisers(fresh, {name: tensor.clone() for name, tensor in optimiser_tensors(both).items()})
+    step(network, both)
+    step(copy, fresh)
+
+    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), copy.parameters(), strict=True))
+
+
+def test_state_of_other_optimisers_is_refused() -> None:
+    _, both = stepped("muon", 1)
+    _, one = stepped("adamw", 0)
+
+    with pytest.raises(ConfigurationError, match="the state is of other optimisers"):
+        restore_optimisers(one, optimiser_tensors(both))

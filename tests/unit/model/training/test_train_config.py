@@ -1,21 +1,23 @@
 """The TOML file of a training run."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import dragoman.model
 import pytest
 from dragoman.errors import ConfigurationError
-from dragoman.model.training.config import load_train_config, resolve
+from dragoman.model.training.config import TrainConfig, load_train_config, resolve, with_limits
+
+MakeConfig = Callable[..., TrainConfig]
 
 MINIMAL = """
 name = "tiny-en-fr"
-source = "en"
-target = "fr"
+pairs = ["en-fr"]
 output = "tiny"
 
 [data]
-train = ["corpus.tsv"]
-dev = "dev.tsv"
+corpora = [{ path = "corpus.tsv", languages = ["en", "fr"] }]
+dev = [{ path = "dev.tsv", languages = ["en", "fr"] }]
 
 [run]
 max_steps = 3
@@ -71,14 +73,38 @@ def test_config_is_refused_when_it_is_not_utf8(tmp_path: Path) -> None:
     ("old", "new", "fault"),
     [
         ("[run]", "[run]\nspeed = 9", "run.speed: Extra inputs are not permitted"),
-        ('source = "en"', "", "source: Field required"),
+        ('pairs = ["en-fr"]', "", "pairs: Field required"),
+        ('pairs = ["en-fr"]', "pairs = []", "pairs: Tuple should have at least 1 item"),
+        ('pairs = ["en-fr"]', 'pairs = ["enfr"]', "pairs.0: String should match pattern"),
+        ('pairs = ["en-fr"]', 'pairs = ["en-fr", "en-fr"]', "pairs names a pair twice"),
+        (
+            'pairs = ["en-fr"]',
+            'pairs = ["en-fr", "en-es"]',
+            "no file of data.corpora has the languages of the pair en-es",
+        ),
         ('name = "tiny-en-fr"', 'name = "../tiny"', "name: String should match pattern"),
-        ('["corpus.tsv"]', "[]", "data.train: List should have at least 1 item"),
+        (
+            '[{ path = "corpus.tsv", languages = ["en", "fr"] }]',
+            "[]",
+            "data.corpora: Tuple should have at least 1 item",
+        ),
+        ('"corpus.tsv", languages = ["en", "fr"]', '"corpus.tsv", languages = ["en"]', "data.corpora.0.languages"),
+        ('"corpus.tsv",', '"corpus.tsv", weight = 0,', "data.corpora.0.weight: Input should be greater than 0"),
+        (
+            '"dev.tsv", languages = ["en", "fr"]',
+            '"dev.tsv", languages = ["en", "es"]',
+            "no file of data.dev has the languages of the pair en-fr",
+        ),
         ("max_steps = 3", "max_steps = 0", "run.max_steps: Input should be greater than or equal to 1"),
-        ("[card]", "[shape]\nwidth = 30\nheads = 4\n[card]", "shape: Value error, width 30 must be even and divide by"),
-        ("[card]", "[shape]\nwidth = 9\nheads = 3\n[card]", "shape: Value error, width 9 must be even and divide by"),
-        ("[card]", "[shape]\nmax_positions = 64\n[card]", "do not fit into shape.max_positions 64"),
+        ("max_steps = 3", "", "the run never ends: set run.max_steps, max_minutes, max_epochs or patience"),
+        ("max_steps = 3", "max_epochs = 3", "the schedule cosine falls to the end of the run: set run.max_steps"),
+        ("[card]", "[network]\nwidth = 30\nheads = 4\n[card]", "network: Value error, "),
+        ("[card]", '[network]\narchitecture = "mamba"\n[card]', "there is no architecture 'mamba': take one of"),
+        ("[card]", "[network]\nspeed = 9\n[card]", "not a shape of the architecture transformer"),
+        ("[card]", "[network]\nvocabulary_size = 9\n[card]", "vocabulary_size is set by vocabulary.size"),
+        ("[card]", "[network]\nmax_positions = 64\n[card]", "do not fit into network.max_positions 64"),
         ("[card]", '[optimiser]\nmethod = "sgd"\n[card]', "optimiser.method: Input should be 'adamw' or 'muon'"),
+        ("[card]", "[optimiser]\naccumulation = 0\n[card]", "optimiser.accumulation: Input should be greater"),
     ],
 )
 def test_fault_is_named(tmp_path: Path, old: str, new: str, fault: str) -> None:
@@ -86,15 +112,37 @@ def test_fault_is_named(tmp_path: Path, old: str, new: str, fault: str) -> None:
 
 
 def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
-    sentence = refusal(tmp_path, MINIMAL.replace('source = "en"', "").replace('dev = "dev.tsv"', ""))
+    sentence = refusal(tmp_path, MINIMAL.replace('output = "tiny"', "").replace("licence", "license"))
 
-    assert "source: Field required; data.dev: Field required" in sentence
+    assert "output: Field required" in sentence
+    assert "card.licence: Field required; card.license: Extra inputs" in sentence
 
 
-def test_config_is_refused_when_the_run_would_never_end(tmp_path: Path) -> None:
-    sentence = refusal(tmp_path, MINIMAL.replace("max_steps = 3", ""))
+def test_file_that_serves_no_pair_is_refused(tmp_path: Path) -> None:
+    other = 'corpora = [{ path = "other.tsv", languages = ["es", "de"] }, {'
 
-    assert sentence.endswith("never ends: set run.max_steps or run.max_minutes")
+    assert "no pair is between the languages es-de of other.tsv" in refusal(
+        tmp_path, MINIMAL.replace("corpora = [{", other)
+    )
+
+
+def test_one_file_serves_both_directions(make_config: MakeConfig) -> None:
+    config = make_config(pairs=["en-fr", "fr-en"])
+
+    assert (config.directions, config.target_languages) == ((("en", "fr"), ("fr", "en")), ("fr", "en"))
+
+
+def test_no_language_piece_is_needed_when_all_pairs_have_one_target(make_config: MakeConfig) -> None:
+    files = [{"path": "a.tsv", "languages": ["en", "fr"]}, {"path": "b.tsv", "languages": ["es", "fr"]}]
+    config = make_config(pairs=["en-fr", "es-fr"], data={"corpora": files, "dev": files})
+
+    assert config.target_languages == ()
+
+
+def test_limits_are_replaced_when_they_are_given(make_config: MakeConfig) -> None:
+    config = with_limits(make_config(run={"max_steps": 3, "max_minutes": 4.0}), 7, None)
+
+    assert (config.run.max_steps, config.run.max_minutes) == (7, 4.0)
 
 
 def test_path_is_relative_to_the_folder_of_the_config(tmp_path: Path) -> None:

@@ -1,233 +1,244 @@
 """Whole training runs of a few steps on sentences written here."""
 
-import itertools
+import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from dragoman.errors import ConfigurationError
 from dragoman.model.checkpoint import CheckpointError, load_checkpoint
-from dragoman.model.corpora.reading import Pair
-from dragoman.model.evaluation.scores import read_test_set
-from dragoman.model.training import run as training
+from dragoman.model.training import loop as looping
+from dragoman.model.training import shipping as shipping_module
 from dragoman.model.training.config import TrainConfig
-from dragoman.model.training.run import TrainingDivergedError, TrainingRun, TrainReport, encode_pairs, train
-from dragoman.model.vocabularies.subwords import SubwordVocabulary
-from dragoman.model.vocabularies.vocabulary import BEGIN, END
+from dragoman.model.training.loss import TrainingLoss
+from dragoman.model.training.reports import Listener, TrainReport
+from dragoman.model.training.run import default_run_folder, train
+from dragoman.model.training.state import load_state
+from dragoman.model.training.trainer import Trainer, TrainingDivergedError
+from dragoman.model.translator import Translator
 
-WHO = (("The dog", "Le chien"), ("The cat", "Le chat"), ("The child", "L'enfant"), ("My friend", "Mon ami"))
-WHAT = (("sleeps", "dort"), ("waits", "attend"), ("sings", "chante"))
-WHERE = (
-    ("in the garden", "dans le jardin"),
-    ("near the door", "près de la porte"),
-    ("under a tree", "sous un arbre"),
-    ("at home", "à la maison"),
-    ("all night", "toute la nuit"),
-)
-PAIRS = [
-    tuple(" ".join(words) + "." for words in zip(*parts, strict=True)) for parts in itertools.product(WHO, WHAT, WHERE)
-]
-SETTINGS: dict[str, Any] = {
-    "name": "tiny-en-fr",
-    "source": "en",
-    "target": "fr",
-    "output": "tiny",
-    "data": {"train": ["corpus.tsv"], "dev": "dev.tsv"},
-    "shape": {
-        "vocabulary_size": 310,
-        "width": 16,
-        "heads": 2,
-        "feed_forward": 32,
-        "encoder_layers": 1,
-        "decoder_layers": 1,
-        "max_positions": 128,
-    },
-    "optimiser": {"learning_rate": 0.01, "warmup_steps": 2},
-    "run": {"batch_tokens": 300, "max_steps": 3, "threads": 1},
-    "card": {"licence": "CC0 1.0", "attribution": "Written for a test.", "note": "Knows a garden."},
-}
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Where the corpus and the development set are."""
-    lines = [f"{source}\t{target}\n" for source, target in PAIRS]
-    (tmp_path / "corpus.tsv").write_text("".join(lines), encoding="utf-8")
-    (tmp_path / "dev.tsv").write_text("".join(lines[::20]), encoding="utf-8")
-    return tmp_path
-
-
-def config(**changes: dict[str, Any]) -> TrainConfig:
-    return TrainConfig.model_validate(SETTINGS | {name: SETTINGS[name] | part for name, part in changes.items()})
+MakeConfig = Callable[..., TrainConfig]
 
 
 def ignore(_report: TrainReport) -> None:
     """A listener that does not listen."""
 
 
+def run(config: TrainConfig, folder: Path, listener: Listener = ignore) -> Path:
+    return train(config, folder, listener, folder / "run")
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+def reports_of(config: TrainConfig, folder: Path) -> list[TrainReport]:
+    reports: list[TrainReport] = []
+    run(config, folder, reports.append)
+    return reports
+
+
 @pytest.mark.parametrize("method", ["adamw", "muon"])
-def test_loss_falls(folder: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
-    monkeypatch.setattr(training, "REPORT_SECONDS", 0.0)
-    reports: list[TrainReport] = []
+def test_loss_falls(folder: Path, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    monkeypatch.setattr(looping, "REPORT_SECONDS", 0.0)
+    first, *_, last = reports_of(make_config(run={"max_steps": 40}, optimiser={"method": method}), folder)
 
-    train(config(run={"max_steps": 40}, optimiser={"method": method}), folder, reports.append)
+    assert first.pace
+    assert last.pace
+    assert last.pace.loss < 0.8 * first.pace.loss
 
-    assert reports[-1].loss < 0.8 * reports[0].loss
 
-
-def test_run_takes_the_steps_asked_for(folder: Path) -> None:
-    reports: list[TrainReport] = []
-
-    train(config(run={"max_steps": 5}), folder, reports.append)
+def test_run_takes_the_steps_asked_for(folder: Path, make_config: MakeConfig) -> None:
+    reports = reports_of(make_config(run={"max_steps": 5}), folder)
 
     assert [(report.step, report.progress) for report in reports] == [(5, 1.0)]
 
 
-def test_run_ends_when_its_minutes_are_over(folder: Path) -> None:
-    reports: list[TrainReport] = []
+def test_run_ends_when_its_minutes_are_over(folder: Path, make_config: MakeConfig) -> None:
+    config = make_config(run={"max_steps": 1_000_000, "max_minutes": 1e-6})
 
-    train(config(run={"max_steps": 1_000_000, "max_minutes": 1e-6}), folder, reports.append)
-
-    assert reports[-1].step < 10
+    assert reports_of(config, folder)[-1].step < 10
 
 
-def test_run_saves_a_checkpoint_that_loads_and_says_its_pair(folder: Path) -> None:
-    output = train(config(), folder, ignore)
+def test_run_ends_when_its_epochs_are_over(folder: Path, make_config: MakeConfig) -> None:
+    config = make_config(run={"max_steps": 1_000_000, "max_epochs": 2})
+
+    assert reports_of(config, folder)[-1].epoch == 2
+
+
+def test_run_ends_when_evaluations_are_in_vain(folder: Path, make_config: MakeConfig) -> None:
+    config = make_config(
+        optimiser={"learning_rate": 1e-12}, run={"max_steps": 1_000_000, "evaluate_steps": 1, "patience": 3}
+    )
+
+    assert reports_of(config, folder)[-1].step == 4
+
+
+def test_best_network_is_shipped_when_later_ones_are_worse(
+    folder: Path, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([20.0, 30.0, 10.0, 10.0])
+    monkeypatch.setattr(looping, "mean_chrf", lambda _qualities: next(scores))
+    config = make_config(run={"max_steps": 1000, "evaluate_steps": 2, "patience": 2, "average": "none"})
+
+    shipped = load_checkpoint(run(config, folder), torch.device("cpu")).network.get_parameter("embedding.weight")
+    state = load_state(folder / "run")
+    assert (state.facts["step"], state.facts["tally"]["best_step"]) == (8, 4)
+    assert torch.equal(shipped, state.tensors["best/embedding.weight"].half().float())
+    assert not torch.equal(shipped, state.tensors["network/embedding.weight"].half().float())
+
+
+def test_run_saves_a_checkpoint_that_loads_and_says_its_pair(folder: Path, make_config: MakeConfig) -> None:
+    output = run(make_config(), folder)
 
     loaded = load_checkpoint(output, torch.device("cpu"))
     assert (output, loaded.name, loaded.pairs) == (folder / "tiny", "tiny-en-fr", (("en", "fr"),))
 
 
-@pytest.mark.parametrize(
-    "words", ["CC0 1.0", "Written for a test.", "Knows a garden.", "60 pairs kept", "3 steps", "| dev.tsv |", "BLEU"]
-)
-def test_card_says_what_a_user_must_know(folder: Path, words: str) -> None:
-    assert words in (train(config(), folder, ignore) / "README.md").read_text(encoding="utf-8")
+def test_run_of_both_directions_translates_both(folder: Path, make_config: MakeConfig) -> None:
+    output = run(make_config(pairs=["en-fr", "fr-en"]), folder)
+
+    translator = Translator.load(output, "cpu")
+    pieces = {language: translator.encode(["La nuit."], language)[0][0] for language in ("en", "fr")}
+    assert translator.pairs == (("en", "fr"), ("fr", "en"))
+    assert pieces["en"] != pieces["fr"]
 
 
-def test_run_saves_at_every_evaluation_and_at_the_end(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_direction_is_measured(folder: Path, make_config: MakeConfig) -> None:
+    [report] = reports_of(make_config(pairs=["en-fr", "fr-en"]), folder)
+
+    assert [quality.name for quality in report.qualities] == ["en-fr dev.tsv", "fr-en dev.tsv"]
+
+
+def test_run_of_characters_saves_characters(folder: Path, make_config: MakeConfig) -> None:
+    output = run(make_config(vocabulary={"kind": "characters", "size": 100}), folder)
+
+    assert load_checkpoint(output, torch.device("cpu")).vocabulary.kind == "characters"
+
+
+def test_run_saves_at_every_evaluation_and_at_the_end(
+    folder: Path, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     saved: list[Path] = []
-    monkeypatch.setattr(training, "save_checkpoint", lambda _checkpoint, output: saved.append(output))
-    reports: list[TrainReport] = []
-
-    train(config(run={"max_steps": 2, "evaluate_minutes": 1e-9}), folder, reports.append)
+    monkeypatch.setattr(shipping_module, "save_checkpoint", lambda _checkpoint, output, _storage: saved.append(output))
+    reports = reports_of(make_config(run={"max_steps": 2, "evaluate_steps": 1}), folder)
 
     assert saved == [folder / "tiny"] * 3
-    assert [report.quality is not None for report in reports] == [True] * 3
+    assert [len(report.qualities) for report in reports] == [1] * 3
 
 
-def test_runs_are_equal_when_their_seeds_are(folder: Path) -> None:
-    first, second = (contents(train(config(), folder, ignore))["model.safetensors"] for _ in range(2))
+def test_evaluations_look_at_a_sample_and_the_end_at_everything(folder: Path, make_config: MakeConfig) -> None:
+    watched, final = reports_of(make_config(run={"max_steps": 1, "evaluate_steps": 1, "evaluate_segments": 2}), folder)
 
-    assert first == second
-
-
-def test_runs_differ_when_their_seeds_do(folder: Path) -> None:
-    first, second = (
-        contents(train(config(run={"seed": seed}), folder, ignore))["model.safetensors"] for seed in (1, 2)
-    )
-
-    assert first != second
+    assert [report.qualities[0].segments for report in (watched, final)] == [2, 3]
 
 
-def finished_run(folder: Path, tokenizer: SubwordVocabulary, changed: TrainConfig) -> TrainingRun:
-    examples = encode_pairs([Pair(*pair) for pair in PAIRS], tokenizer, max_pieces=60)
-    run = TrainingRun(changed, tokenizer, examples, read_test_set(folder / "dev.tsv"))
-    run.run(ignore, folder / "tiny", "60 pairs")
-    return run
+def test_runs_are_equal_when_their_seeds_are(folder: Path, make_config: MakeConfig) -> None:
+    weights = [
+        contents(train(make_config(), folder, ignore, folder / name))["model.safetensors"] for name in ("one", "two")
+    ]
+
+    assert weights[0] == weights[1]
 
 
-def distance_of_the_average(run: TrainingRun) -> float:
-    pairs = zip(run.network.parameters(), run.average.parameters(), strict=True)
-    return max(float((current - average).detach().abs().max()) for current, average in pairs)
+def test_runs_differ_when_their_seeds_do(folder: Path, make_config: MakeConfig) -> None:
+    weights = [
+        contents(train(make_config(run={"seed": seed}), folder, ignore, folder / str(seed)))["model.safetensors"]
+        for seed in (1, 2)
+    ]
+
+    assert weights[0] != weights[1]
 
 
-def test_average_is_the_network_when_nothing_is_kept(folder: Path, tokenizer: SubwordVocabulary) -> None:
-    run = finished_run(folder, tokenizer, config(run={"average_decay": 0.0}))
+def test_run_folder_holds_what_a_person_looks_at(folder: Path, make_config: MakeConfig) -> None:
+    run(make_config(), folder)
 
-    assert distance_of_the_average(run) == 0
-
-
-def test_average_lags_behind_the_network_when_much_is_kept(folder: Path, tokenizer: SubwordVocabulary) -> None:
-    run = finished_run(folder, tokenizer, config(run={"average_decay": 0.999}))
-
-    assert distance_of_the_average(run) > 0.001
-
-
-def test_examples_have_their_marks(tokenizer: SubwordVocabulary) -> None:
-    [example] = encode_pairs([Pair("warm bread", "pain chaud")], tokenizer, max_pieces=60)
-
-    assert (example.source[-1], example.target[0], example.target[-1]) == (END, BEGIN, END)
+    assert {path.name for path in (folder / "run").iterdir()} == {
+        "curve.png",
+        "metrics.jsonl",
+        "state.safetensors",
+        "tensorboard",
+    }
 
 
-def test_long_pair_is_left_out(tokenizer: SubwordVocabulary) -> None:
-    pairs = [Pair("Yes.", "Le vieux pont traverse la rivière."), Pair("Yes.", "Oui.")]
+def test_metrics_say_what_the_run_said(folder: Path, make_config: MakeConfig) -> None:
+    [report] = reports_of(make_config(), folder)
 
-    assert len(encode_pairs(pairs, tokenizer, max_pieces=10)) == 1
-
-
-def loss_with_broken_gradient(run: TrainingRun, *_batch: torch.Tensor) -> torch.Tensor:
-    return (run.network.embedding.weight * 0).sqrt().sum()
+    [point] = [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert (point["step"], point["pace"]["loss"]) == (3, report.pace and report.pace.loss)
 
 
-def loss_of_nan(run: TrainingRun, *_batch: torch.Tensor) -> torch.Tensor:
-    return run.network.embedding.weight.sum() * float("nan")
+def test_run_folder_is_named_after_the_run_when_none_is_named(make_config: MakeConfig) -> None:
+    assert default_run_folder(make_config()) == Path("runs/tiny-en-fr")
 
 
-@pytest.mark.parametrize(("loss", "name"), [(loss_of_nan, "loss"), (loss_with_broken_gradient, "gradient")])
-def test_run_that_diverges_leaves_the_last_checkpoint(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, loss: Callable[..., torch.Tensor], name: str
+def test_fresh_run_is_refused_where_a_state_is(folder: Path, make_config: MakeConfig) -> None:
+    run(make_config(), folder)
+
+    with pytest.raises(ConfigurationError, match="holds the state of a run: go on with it by --resume"):
+        run(make_config(), folder)
+
+
+def broken_gradient(loss: TrainingLoss, *_batch: torch.Tensor) -> torch.Tensor:
+    return (loss.network.get_parameter("embedding.weight") * 0).sqrt().sum()
+
+
+def nan_loss(loss: TrainingLoss, *_batch: torch.Tensor) -> torch.Tensor:
+    return loss.network.get_parameter("embedding.weight").sum() * float("nan")
+
+
+@pytest.mark.parametrize(("broken", "name"), [(nan_loss, "loss"), (broken_gradient, "gradient")])
+def test_run_that_diverges_leaves_checkpoint_and_state(
+    folder: Path,
+    make_config: MakeConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    broken: Callable[..., torch.Tensor],
+    name: str,
 ) -> None:
-    before = contents(train(config(), folder, ignore))
-    monkeypatch.setattr(TrainingRun, "_loss", loss)
+    before = contents(run(make_config(), folder))
+    monkeypatch.setattr(TrainingLoss, "forward", broken)
 
     with pytest.raises(TrainingDivergedError, match=rf"the {name} is nan at step 0: lower optimiser\.learning_rate"):
-        train(config(), folder, ignore)
+        train(make_config(), folder, ignore, folder / "other")
 
     assert contents(folder / "tiny") == before
+    assert not (folder / "other" / "state.safetensors").exists()
 
 
-def test_empty_corpus_is_refused(folder: Path) -> None:
+def test_empty_corpus_is_refused(folder: Path, make_config: MakeConfig) -> None:
     (folder / "corpus.tsv").write_text("\tun\ndeux\t\n")
 
-    with pytest.raises(
-        ConfigurationError, match=r"the corpus is empty after cleaning \(0 pairs kept; dropped: 2 empty"
-    ):
-        train(config(), folder, ignore)
+    with pytest.raises(ConfigurationError, match=r"the corpus is empty after cleaning: .*2 empty"):
+        run(make_config(), folder)
 
 
-def test_corpus_of_too_long_pairs_is_refused(folder: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"every pair has more than 2 pieces: raise data\.max_pieces"):
-        train(config(data={"max_pieces": 2}), folder, ignore)
+def test_corpus_of_too_long_pairs_is_refused(folder: Path, make_config: MakeConfig) -> None:
+    with pytest.raises(ConfigurationError, match=r"more than 2 pieces \(raise max_pieces\)"):
+        run(make_config(data={"max_pieces": 2}), folder)
 
 
-def test_empty_development_set_is_refused(folder: Path) -> None:
+def test_empty_development_set_is_refused(folder: Path, make_config: MakeConfig) -> None:
     (folder / "dev.tsv").write_text("")
 
     with pytest.raises(ConfigurationError, match=r"the test set .*dev\.tsv is empty"):
-        train(config(), folder, ignore)
+        run(make_config(), folder)
 
 
 def test_development_set_is_refused_before_the_first_step_when_it_is_too_long(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "dev.tsv").write_text(f"{'garden ' * 90}\tjardin\n")
-    monkeypatch.delattr(TrainingRun, "_train_batch")
+    monkeypatch.delattr(Trainer, "train")
 
     with pytest.raises(ConfigurationError, match=r"text 1 has .* pieces, the model takes 58"):
-        train(config(), folder, ignore)
+        run(make_config(), folder)
 
 
-def test_output_of_something_else_is_refused_before_the_corpus_is_read(folder: Path) -> None:
+def test_output_of_something_else_is_refused_before_the_corpus_is_read(folder: Path, make_config: MakeConfig) -> None:
     (folder / "tiny").mkdir()
     (folder / "tiny" / "dear.txt").write_text("Keep me.")
     (folder / "corpus.tsv").unlink()
 
     with pytest.raises(CheckpointError, match="exists and is not a checkpoint"):
-        train(config(), folder, ignore)
+        run(make_config(), folder)
