@@ -12,11 +12,11 @@ from ..model.synthesis.chunk_translation import ChunkTranslation, SynthesisOptio
 from ..model.synthesis.distillation import Distilled, check_teacher, distil
 from ..model.training.config import TrainConfig, load_train_config
 from ..model.training.loop import TrainingInterruptedError
-from ..model.training.reports import TrainReport
 from ..model.training.run import default_run_folder, resume, train
 from ..model.training.state import has_state
 from .loading import load_translator
 from .synthesis_display import SynthesisDisplay, counts_line
+from .training_display import TrainingDisplay
 
 INTERRUPTED = 130
 
@@ -81,13 +81,7 @@ def _distilled(request: Request, config: TrainConfig, folders: tuple[Path, Path]
 
 def _train(student: TrainConfig, folder: Path, run_folder: Path) -> None:
     go = resume if has_state(run_folder) else train
-    click.echo(f"training {student.name} on {len(student.data.corpora)} corpora")
-    click.echo(f"saved {go(student, folder, _show, run_folder)}")
-
-
-def _show(report: TrainReport) -> None:
-    pace = report.pace
-    speed = f"loss {pace.loss:.3f}  {pace.target_tokens_per_second:,.0f} target tokens/s" if pace else ""
-    click.echo(f"{report.progress:6.1%}  step {report.step:>7,}  {speed}".rstrip())
-    for quality in report.qualities:
-        click.echo(f"        dev {quality.name}: BLEU {quality.bleu:.1f}, chrF {quality.chrf:.1f}")
+    click.echo(f"{len(student.data.corpora)} corpora to learn from")
+    with TrainingDisplay(student) as display:
+        output = go(student, folder, display.show, run_folder)
+    click.echo(f"saved {output}")

@@ -23,7 +23,11 @@ from ..model.weights import Storage
     help="How weights are stored; float32 changes none of them.",
 )
 def import_marian(folder: Path, output: Path, pairs: tuple[str, ...], storage: Storage) -> None:
-    """Make the checkpoint OUT of the Marian model in DIR, a folder in Hugging Face form (OPUS-MT).
+    """Make the checkpoint OUT of the Marian model in DIR, such as those of OPUS-MT.
+
+    DIR is a folder in Hugging Face form (config.json, model.safetensors or pytorch_model.bin, vocab.json), or an
+    unpacked archive in Marian's own (*.npz, *.vocab.yml; name its languages by --pairs); both with source.spm and
+    target.spm.
 
     Then: dragoman translate -s en -t fr --model OUT
     """

@@ -5,16 +5,13 @@ import shlex
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
 
-from ..model.training.config import TrainConfig, load_train_config, with_limits
+from ..model.training.config import load_train_config, with_limits
 from ..model.training.loop import TrainingInterruptedError
-from ..model.training.reports import Listener, TrainReport
 from ..model.training.run import default_run_folder
 from ..model.training.run import resume as resume_training
 from ..model.training.run import train as run_training
+from .training_display import TrainingDisplay, speaks
 
 INTERRUPTED = 130
 
@@ -40,16 +37,16 @@ def train(config: Path, run_folder: Path | None, resume: bool, steps: int | None
     run_folder = run_folder or default_run_folder(parsed)
     go = resume_training if resume else run_training
     try:
-        with _Display(parsed) as display:
+        with TrainingDisplay(parsed) as display:
             output = go(parsed, folder, display.show, run_folder)
     except TrainingInterruptedError as interruption:
-        if _speaks():
+        if speaks():
             click.echo(f"{interruption}. To go on:\n  {_resume_command(config, run_folder, steps, minutes)}", err=True)
         raise SystemExit(INTERRUPTED) from None
     except KeyboardInterrupt:
         click.echo("interrupted before anything new was learned: start the same command again", err=True)
         raise SystemExit(INTERRUPTED) from None
-    if _speaks():
+    if speaks():
         click.echo(f"saved {output}")
 
 
@@ -60,71 +57,3 @@ def _resume_command(config: Path, run_folder: Path, steps: int | None, minutes: 
     words += ["--steps", str(steps)] if steps else []
     words += ["--minutes", str(minutes)] if minutes else []
     return shlex.join(words)
-
-
-def _speaks() -> bool:
-    """Of several processes, the first one."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-class _Display:
-    """A line that follows the run on a terminal, plain lines elsewhere; evaluations stay on both."""
-
-    def __init__(self, config: TrainConfig) -> None:
-        self._config = config
-        self._console = Console(highlight=False)
-        self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
-        self._chrf = ""
-
-    def __enter__(self) -> "_Display":
-        if _speaks():
-            click.echo(
-                f"training {self._config.name}: {', '.join(self._config.pairs)}; Ctrl-C saves and says how to go on"
-            )
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._live.stop()
-
-    @property
-    def show(self) -> Listener:
-        return self._show_live if self._live else self._show_plain
-
-    def _show_plain(self, report: TrainReport) -> None:
-        for line in (_line(report), *_qualities(report)):
-            click.echo(line)
-
-    def _show_live(self, report: TrainReport) -> None:
-        assert self._live  # noqa: S101 - chosen by `show`
-        for quality in _qualities(report):
-            self._console.print(Text(f"step {report.step:>7,}  {quality.strip()}"))
-        if report.qualities:
-            self._chrf = "  chrF " + " ".join(f"{quality.chrf:.1f}" for quality in report.qualities)
-        self._live.update(Text(_line(report) + self._chrf), refresh=True)
-
-
-def _line(report: TrainReport) -> str:
-    words = [f"{report.progress:6.1%}  step {report.step:>7,}  epoch {report.epoch:>3}"]
-    if report.pace:
-        pace = report.pace
-        words += [f"loss {pace.loss:.3f}", f"{pace.target_tokens_per_second:,.0f} target tokens/s"]
-        words += [f"padding {pace.padding_ratio:.1%}"]
-    if report.seconds_left is not None:
-        words += [f"{_duration(report.seconds_left)} left"]
-    return "  ".join(words)
-
-
-def _qualities(report: TrainReport) -> list[str]:
-    return [
-        f"        dev {quality.name}: BLEU {quality.bleu:.1f}, chrF {quality.chrf:.1f} "
-        f"({quality.segments} segments, beam {quality.beam_size})"
-        for quality in report.qualities
-    ]
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min"

@@ -3,55 +3,73 @@
 import itertools
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ..errors import ConfigurationError
 from ..model.batching import BatchLimits
 from ..model.decoding import SearchOptions
-from ..model.shipped import default_checkpoint
-from ..model.translator import Translator
+from ..model.shipped import shipped_for
+from ..model.translator import Translation, Translator
 from ..settings import load_settings
+from .loading import load_translator
+from .translate_options import decoding_options, search_options
+from .translate_output import Format, output_format
 
 # Lines translated together: many enough to sort by length, few enough that output starts soon.
 CHUNK_LINES = 2_000
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """How every chunk is translated and written."""
+
+    target: str
+    search: SearchOptions
+    limits: BatchLimits
+    write: Format
+
+
 @click.command()
 @click.option("-s", "--source", required=True, help="Source language, e.g. en.")
 @click.option("-t", "--target", required=True, help="Target language, e.g. fr.")
-@click.option("--model", type=click.Path(path_type=Path), help="Checkpoint folder. Default: the shipped model.")
+@click.option("--model", type=click.Path(path_type=Path), help="Folder or shipped name. Default: by the pair.")
 @click.option("--device", default=None, help="cpu, cuda:N or auto.")
-@click.option("--beam-size", type=click.IntRange(1, 64), default=None, help="1 is greedy search.")
-def translate(source: str, target: str, model: Path | None, device: str | None, beam_size: int | None) -> None:
+@decoding_options
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object a line.")
+def translate(source: str, target: str, model: Path | None, device: str | None, as_json: bool, **decoding: Any) -> None:
     """Translate standard input to standard output: one line out for each line in, in order.
 
+    With --n-best N, N lines come out for each line in, each a score, a tab and a translation, the best first; fewer
+    where the search found fewer. With --alignment, a tab and Pharaoh pairs SOURCE-TARGET of pieces, counted from 0,
+    follow each translation.
     A line that is too long for the model gives an empty line, a message on standard error and exit code 1.
     """
     settings = load_settings()
-    translator = Translator.load(model or settings.checkpoint or default_checkpoint(), device or settings.device)
-    if (source, target) not in translator.pairs:
-        known = ", ".join(f"{s}-{t}" for s, t in translator.pairs)
-        raise ConfigurationError(f"the model {translator.version} does not translate {source}-{target}, only {known}")
-    limits = BatchLimits(settings.batch_token_budget, settings.batch_rows)
-    options = SearchOptions(beam_size=beam_size or settings.beam_size)
-    refused = 0
-    for first_line, lines in _chunks():
-        refused += _translate_lines(translator, (first_line, lines), options, limits)
+    options = search_options(settings.beam_size, decoding)
+    translator = load_translator(model or settings.checkpoint or shipped_for(source, target), device)
+    translator.require_pair(source, target)
+    request = _Request(
+        target,
+        translator.with_prefix(options, decoding["prefix"]),
+        BatchLimits(settings.batch_token_budget, settings.batch_rows),
+        output_format(options, as_json=as_json),
+    )
+    refused = sum(_translate_lines(translator, chunk, request) for chunk in _chunks())
     if refused:
         raise ConfigurationError(
             f"lines too long for the model, empty in the output: {refused}; split them into sentences"
         )
 
 
-def _translate_lines(
-    translator: Translator, chunk: tuple[int, list[str]], options: SearchOptions, limits: BatchLimits
-) -> int:
+def _translate_lines(translator: Translator, chunk: tuple[int, list[str]], request: _Request) -> int:
     first_line, lines = chunk
-    results = [""] * len(lines)
+    results: list[Translation | None] = [None] * len(lines)
     fit, refused = [], 0
-    for place, (line, pieces) in enumerate(zip(lines, translator.encode(lines), strict=True)):
+    for place, (line, pieces) in enumerate(zip(lines, translator.encode(lines, request.target), strict=True)):
         if len(pieces) > translator.max_source_pieces:
             refused += 1
             click.echo(
@@ -60,9 +78,11 @@ def _translate_lines(
             )
         elif line.strip():
             fit.append(place)
-    for place, result in zip(fit, translator.translate([lines[i] for i in fit], options, limits), strict=True):
-        results[place] = result.text
-    sys.stdout.buffer.write("".join(f"{text}\n" for text in results).encode())
+    found = translator.translate([lines[i] for i in fit], request.search, request.limits, request.target)
+    for place, result in zip(fit, found, strict=True):
+        results[place] = result
+    written = [request.write(first_line + place, result) for place, result in enumerate(results)]
+    sys.stdout.buffer.write("".join(f"{line}\n" for line in written).encode())
     sys.stdout.buffer.flush()
     return refused
 

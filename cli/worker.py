@@ -7,7 +7,7 @@ import click
 import structlog
 import torch
 
-from ..model.shipped import default_checkpoint
+from ..model.shipped import default_checkpoint, find_checkpoint
 from ..model.translator import Translator
 from ..settings import Settings, load_settings
 from ..storage.engine import create_database_engine, transaction
@@ -20,7 +20,11 @@ log = structlog.get_logger(__name__)
 
 
 @click.command()
-@click.option("--model", type=click.Path(path_type=Path), help="Checkpoint folder. Default: the shipped model.")
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    help="Folder or shipped name. Default: tatoeba-en-fr.",
+)
 @click.option("--device", help="cpu, cuda:N or auto.")
 @click.option("--echo", is_flag=True, help="Answer with the source text: measures the pipeline without a model.")
 def worker(model: Path | None, device: str | None, *, echo: bool) -> None:
@@ -37,7 +41,8 @@ def worker(model: Path | None, device: str | None, *, echo: bool) -> None:
 def _load(settings: Settings) -> Model:
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    translator = Translator.load(settings.checkpoint or default_checkpoint(), settings.device)
+    folder = find_checkpoint(str(settings.checkpoint)) if settings.checkpoint else default_checkpoint()
+    translator = Translator.load(folder, settings.device)
     checkpoint = translator.checkpoint
     version = ModelVersion(
         translator.version,

@@ -5,13 +5,16 @@ of threads. Rows never mix in our networks; what could differ is the order in wh
 libraries choose a kernel by the shape of the whole. What was seen with torch 2.15 and MKL (AVX2), and what is done:
 
 - A matrix product of 1 to 3 rows, in one thread's share, is summed in another order than one of 4 or more; beyond that
-  neither the number of rows nor the place among them matters. So a step has a multiple of `ROW_MULTIPLE` rows, and so
-  has the encoder's batch: dummy rows fill them up.
+  neither the number of rows nor the place among them matters. So a batch and a step have a multiple of `ROW_MULTIPLE`
+  rows: dummy rows fill them up.
 - Attention adds up along the source in vectors. Padding adds exact zeros at its end (the mask is -inf, its exponential
   0), which changes nothing once a source is longer than a vector: `source_length` says to which length one is padded.
-- Attention of one query is a product of one row, whose order of sums even depends on where in memory its operands
-  lie, and so on the thread that computes it: `row_product` asks `QUERY_ROWS` times and takes one answer.
-- Layer norm and (log-)softmax over the vocabulary work row by row; element by element there is nothing to add up.
+- A product of one row, which is what attention of one query is, is summed in an order that even depends on where in
+  memory its operands lie, and so on the thread that computes it. `attend`, `dots`, `dot` and `mix` multiply number
+  by number and add up along one dimension instead, which has a fixed order and costs about as much.
+- Layer norm and (log-)softmax over the vocabulary work row by row. Element by element there is nothing to add up; but
+  the last few numbers of a thread's share are computed one by one, and tanh or sigmoid of one number may differ from
+  that of a vector of them. With 3 threads and a network of width 34 that was seen, with 1 and 2 threads never.
 
 tests/unit/model/test_batch_invariance.py holds this for every architecture, and says what was seen in lower precision.
 """
@@ -20,10 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Rows of a step: with up to as many threads as half of this, a thread's share has 4 rows or a multiple.
-ROW_MULTIPLE = 8
-# A product of 4 rows is the smallest that is summed like all larger ones.
-QUERY_ROWS = 4
+# The fewest rows of a matrix product that are summed like any larger number of them.
+ROW_MULTIPLE = 4
 # Where vectors hold 8 floats (AVX2), sources of 16, 24, 32, ... pieces are summed alike; of 8 or 20 they are not.
 SHORTEST_SOURCE, SOURCE_MULTIPLE = 16, 8
 # Where they hold 16 (AVX-512), whole vectors; nobody has measured whether less would do.
@@ -37,25 +38,44 @@ def source_length(pieces: int) -> int:
     return max(SHORTEST_SOURCE, pieces + -pieces % SOURCE_MULTIPLE)
 
 
-def row_product(row: Tensor, matrix: Tensor) -> Tensor:
-    """Products of single rows (..., 1, K) with matrices (..., K, M), which may be transposed views: (..., 1, M).
+def dots(queries: Tensor, keys: Tensor) -> Tensor:
+    """Dot products of queries (..., T, d) with keys (..., S, d): (..., T, S).
 
-    The same as `row @ matrix` up to rounding, and batch-invariant on a CPU.
+    The same as `queries @ keys.transpose(-1, -2)` up to rounding. For T > 1, for gradients and off the CPU it is that.
     """
-    if row.device.type != "cpu":
-        return row @ matrix
-    rows = row.expand(*row.shape[:-2], QUERY_ROWS, row.shape[-1])
-    return torch.matmul(rows, matrix)[..., :1, :]
+    if queries.shape[-2] != 1 or not _fixes_order(queries):
+        return queries @ keys.transpose(-1, -2)
+    return (queries * keys).sum(-1).unsqueeze(-2)
+
+
+def dot(rows: Tensor, vector: Tensor) -> Tensor:
+    """Dot products of rows (..., H) with `vector` (H,): (...). The same as `rows @ vector` up to rounding."""
+    return (rows * vector).sum(-1) if _fixes_order(rows) else rows @ vector
+
+
+def mix(weights: Tensor, values: Tensor) -> Tensor:
+    """Sums of values (..., S, d) with weights (..., T, S): (..., T, d).
+
+    The same as `weights @ values` up to rounding. For T > 1, for gradients and off the CPU it is that.
+    """
+    if weights.shape[-2] != 1 or not _fixes_order(weights):
+        return weights @ values
+    return (weights.transpose(-1, -2) * values).sum(-2, keepdim=True)
 
 
 def attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
     """Scaled dot-product attention of one query a row (N, H, 1, d) over (N, H, S, d); `mask` (N, 1, 1, S) or None.
 
-    The same as `scaled_dot_product_attention` up to rounding, and batch-invariant on a CPU.
+    The same as `scaled_dot_product_attention` up to rounding. For gradients and off the CPU it is just that.
     """
-    if query.device.type != "cpu":
+    if not _fixes_order(query):
         return F.scaled_dot_product_attention(query, keys, values, mask)
-    scores = row_product(query * query.shape[-1] ** -0.5, keys.transpose(-1, -2))  # (N, H, 1, S)
+    scores = dots(query * query.shape[-1] ** -0.5, keys)  # (N, H, 1, S)
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
-    return row_product(scores.softmax(-1), values)
+    return mix(scores.softmax(-1), values)
+
+
+def _fixes_order(rows: Tensor) -> bool:
+    """Training has no segments whose results must not differ, and other devices other kernels."""
+    return rows.device.type == "cpu" and not torch.is_grad_enabled()

@@ -17,7 +17,7 @@ from .arithmetic import ROW_MULTIPLE, source_length
 from .batching import BatchLimits, pack
 from .checkpoint import Checkpoint, load_checkpoint
 from .decoding import Hypothesis, Rows, SearchOptions, search
-from .vocabularies.vocabulary import END, PAD
+from .vocabularies.vocabulary import END, PAD, UNKNOWN
 
 # The translation of a segment has at most this many times its pieces, and some for very short ones.
 TARGET_PIECES_PER_SOURCE_PIECE = 2
@@ -90,9 +90,15 @@ class Translator:
             known = ", ".join(f"{source}-{target}" for source, target in self.pairs)
             raise ConfigurationError(f"the model {self.version} does not translate {source}-{target}, only {known}")
 
-    def prefix(self, text: str) -> tuple[int, ...]:
-        """Target pieces for `SearchOptions.prefix`: what a translation that begins with `text` begins with."""
-        return tuple(self.checkpoint.vocabulary.encode_target([text])[0]) if text else ()
+    def with_prefix(self, options: SearchOptions, text: str) -> SearchOptions:
+        """The options under which every translation begins with `text`; the last word may go on.
+
+        Raises `ConfigurationError` for a text that the vocabulary cannot spell.
+        """
+        [pieces] = self.checkpoint.vocabulary.encode_target([text]) if text else [[]]
+        if UNKNOWN in pieces:
+            raise ConfigurationError(f"the model {self.version} has no pieces for the prefix {text!r}: take another")
+        return replace(options, prefix=tuple(pieces))
 
     def translate_pieces(self, sources: Sequence[Sequence[int]], options: SearchOptions) -> list[Translation]:
         """Translate one padded batch of source pieces, as `encode` gives them, in the order given.

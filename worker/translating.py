@@ -28,7 +28,7 @@ class EchoTranslator:
     """Gives back the source text: for tests of the loop and for measuring what the pipeline itself costs."""
 
     version = "echo@0"
-    pairs = (("en", "fr"),)
+    pairs: tuple[tuple[str, str], ...] = (("en", "fr"),)
     max_source_pieces = 400
 
     def encode(self, texts: Sequence[str], target: str) -> list[list[int]]:  # noqa: ARG002

@@ -77,7 +77,7 @@ class SearchOptions:
 
     def finished_score(self, log_probability: float, pieces: int, coverage: float = 0.0) -> float:
         """The score of a hypothesis of so many pieces and END."""
-        return log_probability / (pieces + 1) ** self.length_penalty + self.coverage_penalty * coverage
+        return log_probability / float((pieces + 1) ** self.length_penalty) + self.coverage_penalty * coverage
 
     @property
     def looks_at_attention(self) -> bool:

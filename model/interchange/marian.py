@@ -1,10 +1,11 @@
-"""Imports Marian models (OPUS-MT) in Hugging Face folder form: a checkpoint that translates as `transformers` does.
+"""Imports Marian models (OPUS-MT), in Hugging Face folder form or Marian's own: a checkpoint that translates alike.
 
 Marian: Junczys-Dowmunt et al. 2018, https://aclanthology.org/P18-4020; OPUS-MT: Tiedemann and Thottingal 2020,
-https://aclanthology.org/2020.eamt-1.61. Knows the keys of config.json and what they mean for our Transformer.
+https://aclanthology.org/2020.eamt-1.61. Knows the keys of config.json and what they mean for our Transformer; what is
+in Marian's own form `marian_native` knows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -20,6 +21,8 @@ from ..checkpoint import Checkpoint
 from ..vocabularies.language_codes import short_code
 from ..vocabularies.marian import MarianVocabulary
 from .marian_files import MarianFiles, read_marian_files
+from .marian_native import read_native
+from .marian_native_files import is_native, read_native_files
 from .marian_pieces import MarianPieces, renumber
 from .marian_weights import fill
 
@@ -43,18 +46,28 @@ ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "swish": "swish", "silu": "swish"
 def import_marian(folder: Path, pairs: Pairs = ()) -> Checkpoint:
     """The checkpoint of the Marian model in `folder`, for `pairs` of languages (those that its tokenizer names).
 
-    Raises `ConfigurationError` for files that are missing or damaged or do not fit each other, and for a config that
-    our Transformer cannot follow.
+    Marian's own form names no languages. Raises `ConfigurationError` for files that are missing or damaged or do not
+    fit each other, and for a config that our Transformer cannot follow.
     """
+    network, pieces, tokenizer = (_read_native if is_native(folder) else _read_converted)(folder)
+    vocabulary, name = pieces.vocabulary, folder.resolve().name
+    pairs = _checked(pairs, vocabulary) if pairs else _named_pairs(tokenizer, vocabulary)
+    network.eval().requires_grad_(requires_grad=False)
+    return Checkpoint(name, pairs, network, vocabulary, _card(folder, name))
+
+
+def _read_native(folder: Path) -> tuple[Transformer, MarianPieces, Mapping[str, Any]]:
+    return *read_native(read_native_files(folder)), {}
+
+
+def _read_converted(folder: Path) -> tuple[Transformer, MarianPieces, Mapping[str, Any]]:
     files = read_marian_files(folder)
     _check_config(files)
     pieces = renumber(files)
     _check_sizes(files)
     network = _network(files, pieces)
     fill(network, _read_weights(folder), pieces)
-    pairs = _checked(pairs, pieces.vocabulary) if pairs else _named_pairs(files, pieces.vocabulary)
-    network.eval().requires_grad_(requires_grad=False)
-    return Checkpoint(files.name, pairs, network, pieces.vocabulary, _card(folder, files.name))
+    return network, pieces, files.tokenizer
 
 
 def _check_config(files: MarianFiles) -> None:
@@ -124,8 +137,8 @@ def _checked(pairs: Pairs, vocabulary: MarianVocabulary) -> Pairs:
     return pairs
 
 
-def _named_pairs(files: MarianFiles, vocabulary: MarianVocabulary) -> Pairs:
-    source, target = (files.tokenizer.get(key) for key in ("source_lang", "target_lang"))
+def _named_pairs(tokenizer: Mapping[str, Any], vocabulary: MarianVocabulary) -> Pairs:
+    source, target = (tokenizer.get(key) for key in ("source_lang", "target_lang"))
     targets: Sequence[Any] = vocabulary.languages or (target,)
     if not source or not all(targets):
         raise ConfigurationError(
@@ -167,8 +180,7 @@ def _card(folder: Path, name: str) -> str:
     text = original.read_text(encoding="utf-8", errors="replace") if original.is_file() else "It came without one.\n"
     return f"""# {name}
 
-Imported by `dragoman models import-marian` from a Marian model in Hugging Face form. Data, licence and quality are
-those of the original.
+Imported by `dragoman models import-marian` from a Marian model. Data, licence and quality are those of the original.
 
 ## Card of the original
 

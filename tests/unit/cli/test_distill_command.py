@@ -110,7 +110,7 @@ def test_no_student_is_trained_when_only_translations_are_wanted(teacher: Path, 
 
 
 def test_student_learns_from_the_originals_too_when_they_are_kept(teacher: Path, config: Path) -> None:
-    assert "training student on 2 corpora" in run(teacher, config, "--keep-original").stdout
+    assert "2 corpora to learn from" in run(teacher, config, "--keep-original").stdout
 
 
 def test_interrupt_ends_with_130_and_the_same_command_goes_on(

@@ -1,5 +1,6 @@
 """`dragoman translate` with a tiny checkpoint of random weights."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,8 @@ from dragoman.cli.translate import translate
 from dragoman.errors import ConfigurationError
 from dragoman.model.architectures.transformer import Transformer, TransformerConfig
 from dragoman.model.checkpoint import Checkpoint, CheckpointError, save_checkpoint
-from dragoman.model.decoding import SearchOptions
-from dragoman.model.translator import Translator
+from dragoman.model.decoding import Sampling, SearchOptions
+from dragoman.model.translator import Translation, Translator
 from dragoman.model.vocabularies.subwords import SubwordVocabulary
 
 LINES = ["A boat crosses the lake.", "Two oars lie on the wet sand near the old hut.", "Yes.", "The wind turns."]
@@ -146,3 +147,100 @@ def test_settings_name_the_checkpoint_and_the_search(
 
     result = CliRunner().invoke(translate, ["-s", "en", "-t", "fr"], input="Yes.\n")
     assert lines_of(result) == greedy(translator, "Yes.")
+
+
+def test_n_best_writes_so_many_lines_of_score_and_text(checkpoint_folder: Path, translator: Translator) -> None:
+    expected = translator.translate(["Yes.", "The wind turns."], SearchOptions(3, n_best=2))
+    written = lines_of(run(checkpoint_folder, "Yes.\nThe wind turns.\n", "--beam-size", "3", "--n-best", "2"))
+
+    both = [one for best in expected for one in (best, *best.alternatives)]
+    assert written == [f"{one.score:.6f}\t{one.text}" for one in both]
+
+
+def test_n_best_widens_a_beam_that_was_not_asked_for(
+    checkpoint_folder: Path, translator: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DRAGOMAN_BEAM_SIZE", "2")
+    arguments = ["-s", "en", "-t", "fr", "--model", str(checkpoint_folder), "--n-best", "3"]
+    result = CliRunner().invoke(translate, arguments, input="Yes.\n")
+
+    [best] = translator.translate(["Yes."], SearchOptions(3, n_best=3))
+    assert [line.split("\t")[1] for line in lines_of(result)] == [best.text, *(one.text for one in best.alternatives)]
+
+
+def test_json_has_scores_alignment_and_alternatives(checkpoint_folder: Path, translator: Translator) -> None:
+    options = SearchOptions(2, n_best=2, alignment="hard")
+    more = ["--beam-size", "2", "--n-best", "2", "--alignment", "--json"]
+    [found] = map(json.loads, lines_of(run(checkpoint_folder, "Yes.\n", *more)))
+
+    [best] = translator.translate(["Yes."], options)
+    [other] = best.alternatives
+    assert found == {"line": 1, **fields(best), "alternatives": [fields(other)]}
+
+
+def fields(translation: Translation) -> dict[str, object]:
+    return {
+        "translation": translation.text,
+        "score": translation.score,
+        "piece_scores": list(translation.piece_scores),
+        "alignment": list(translation.alignment),
+    }
+
+
+def test_json_of_a_blank_line_is_an_empty_translation(checkpoint_folder: Path) -> None:
+    found = [json.loads(line) for line in lines_of(run(checkpoint_folder, "Yes.\n\n", "--json"))]
+
+    assert [one["line"] for one in found] == [1, 2]
+    assert found[1] == {"line": 2, "translation": ""}
+
+
+def test_alignment_follows_the_text(checkpoint_folder: Path, translator: Translator) -> None:
+    [written] = lines_of(run(checkpoint_folder, "The wind turns.\n", "--alignment"))
+
+    [found] = translator.translate(["The wind turns."], SearchOptions(1, alignment="hard"))
+    pairs = " ".join(f"{source}-{target}" for target, source in enumerate(found.alignment))
+    assert written == f"{found.text}\t{pairs}"
+
+
+def test_sampling_takes_its_options(checkpoint_folder: Path, translator: Translator) -> None:
+    more = ["--sample", "--temperature", "0.7", "--top-k", "20", "--top-p", "0.9", "--seed", "4"]
+    written = lines_of(run(checkpoint_folder, "\n".join(LINES), *more))
+
+    sampling = Sampling(temperature=0.7, top_k=20, top_p=0.9, seed=4)
+    assert written == [one.text for one in translator.translate(LINES, SearchOptions(sampling=sampling))]
+
+
+def test_search_takes_its_options(checkpoint_folder: Path, translator: Translator) -> None:
+    more = [
+        *("--beam-size", "3", "--max-length", "9", "--min-length", "2", "--length-penalty", "0.6"),
+        *("--coverage-penalty", "0.2", "--no-repeat-ngram", "2", "--prefix", "The"),
+    ]
+    written = lines_of(run(checkpoint_folder, "\n".join(LINES), *more))
+
+    options = SearchOptions(3, 0.6, coverage_penalty=0.2, min_pieces=2, max_pieces=9, no_repeat_ngram=2)
+    expected = translator.translate(LINES, translator.with_prefix(options, "The"))
+    assert written == [one.text for one in expected]
+    assert {text.startswith("The") for text in written} == {True}
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (["--sample", "--beam-size", "4"], "--sample draws, --beam-size searches: take one of them"),
+        (["--top-p", "0.9"], "--top-p says how to draw pieces: add --sample, or leave it out"),
+        (["--seed", "0"], "--seed says how to draw pieces: add --sample, or leave it out"),
+        (["--n-best", "2"], "a beam of 1 has no 2 best hypotheses: widen the beam, or sample"),
+        (["--coverage-penalty", "0.2"], "--coverage-penalty ranks hypotheses: take a --beam-size above 1"),
+        (["--min-length", "9", "--max-length", "8"], "at least 9 and at most 8 pieces contradict each other"),
+        (["--sample", "--temperature", "0"], "the temperature is 0.0: it must be above 0"),
+        (["--sample", "--top-p", "1.5"], "top-p is 1.5: it is a probability above 0 and up to 1"),
+        (["--max-length", "512"], "the model gives at most 511 pieces: lower the maximum, or shorten the prefix"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(
+    checkpoint_folder: Path, more: list[str], sentence: str
+) -> None:
+    result = run(checkpoint_folder, "Yes.\n", *more)
+
+    assert isinstance(result.exception, ConfigurationError)
+    assert (str(result.exception), result.stdout) == (sentence, "")

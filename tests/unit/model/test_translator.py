@@ -5,7 +5,7 @@ import torch
 from dragoman.errors import ConfigurationError
 from dragoman.model.batching import BatchLimits
 from dragoman.model.checkpoint import Checkpoint
-from dragoman.model.decoding import SearchOptions
+from dragoman.model.decoding import Sampling, SearchOptions
 from dragoman.model.translator import Translation, Translator, pad, resolve_device
 
 TEXTS = [
@@ -27,20 +27,17 @@ def texts_of(translations: list[Translation]) -> list[str]:
     return [translation.text for translation in translations]
 
 
-@pytest.mark.parametrize("beam_size", [1, 4])
-def test_batch_equals_one_by_one_in_the_order_of_the_texts(translator: Translator, beam_size: int) -> None:
-    options = SearchOptions(beam_size)
+@pytest.mark.parametrize("options", [SearchOptions(1), SearchOptions(4), SearchOptions(sampling=Sampling(seed=2))])
+def test_batch_equals_one_by_one_in_the_order_of_the_texts(translator: Translator, options: SearchOptions) -> None:
     together = translator.translate(TEXTS, options)
-    alone = [translator.translate([text], options)[0] for text in TEXTS]
 
-    assert texts_of(together) == texts_of(alone)
-    assert [one.score for one in together] == pytest.approx([one.score for one in alone], abs=1e-4)
+    assert together == [translator.translate([text], options)[0] for text in TEXTS]
 
 
 def test_translations_are_the_same_whatever_the_batch_limits(translator: Translator) -> None:
     narrow = translator.translate(TEXTS, limits=BatchLimits(tokens=20, rows=2))
 
-    assert texts_of(narrow) == texts_of(translator.translate(TEXTS))
+    assert narrow == translator.translate(TEXTS)
 
 
 def test_equal_texts_have_equal_translations(translator: Translator) -> None:
@@ -59,6 +56,75 @@ def test_translation_is_at_most_twice_as_long_and_ten_pieces(translator: Transla
     translations = translator.translate(TEXTS)
 
     assert all(one.target_pieces <= 2 * one.source_pieces + 10 for one in translations)
+
+
+def test_alternatives_are_the_other_hypotheses_best_first(translator: Translator) -> None:
+    [translation] = translator.translate(["The river."], SearchOptions(beam_size=4, n_best=3))
+    scores = [translation.score, *(one.score for one in translation.alternatives)]
+
+    assert len(scores) == 3
+    assert scores == sorted(scores, reverse=True)
+    assert {one.alternatives for one in translation.alternatives} == {()}
+
+
+def test_one_best_has_no_alternatives(translator: Translator) -> None:
+    assert {one.alternatives for one in translator.translate(TEXTS)} == {()}
+
+
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_score_is_the_mean_of_the_piece_scores(translator: Translator, beam_size: int) -> None:
+    for translation in translator.translate(TEXTS, SearchOptions(beam_size)):
+        assert len(translation.piece_scores) == translation.target_pieces + 1
+        assert translation.score == pytest.approx(sum(translation.piece_scores) / len(translation.piece_scores))
+
+
+def test_alignment_points_at_source_pieces_and_end(translator: Translator) -> None:
+    for translation in translator.translate(TEXTS, SearchOptions(2, alignment="soft")):
+        assert len(translation.alignment) == len(translation.attention) == translation.target_pieces
+        assert {len(row) for row in translation.attention} <= {translation.source_pieces + 1}
+        assert [sum(row) for row in translation.attention] == pytest.approx([1.0] * translation.target_pieces)
+        assert list(translation.alignment) == [row.index(max(row)) for row in translation.attention]
+
+
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_translation_has_at_most_the_pieces_asked_for(translator: Translator, beam_size: int) -> None:
+    translations = translator.translate(TEXTS, SearchOptions(beam_size, min_pieces=3, max_pieces=3))
+
+    assert [one.target_pieces for one in translations] == [3] * len(TEXTS)
+
+
+def test_more_pieces_can_be_asked_for_than_the_source_would_give(translator: Translator) -> None:
+    [translation] = translator.translate([""], SearchOptions(1, min_pieces=40, max_pieces=50))
+
+    assert 40 <= translation.target_pieces <= 50
+
+
+@pytest.mark.parametrize("options", [SearchOptions(max_pieces=128), SearchOptions(prefix=(5,) * 128)])
+def test_more_pieces_than_the_network_has_positions_are_refused(translator: Translator, options: SearchOptions) -> None:
+    with pytest.raises(ConfigurationError, match="the model gives at most 127 pieces"):
+        translator.translate(["Yes."], options)
+
+
+@pytest.mark.parametrize("options", [SearchOptions(1), SearchOptions(3), SearchOptions(sampling=Sampling())])
+def test_translation_begins_with_the_prefix(translator: Translator, options: SearchOptions) -> None:
+    translations = translator.translate(TEXTS, translator.with_prefix(options, "Ma sœur lit"))
+
+    assert {text.startswith("Ma sœur lit") for text in texts_of(translations)} == {True}
+
+
+def test_empty_prefix_changes_nothing(translator: Translator) -> None:
+    assert translator.with_prefix(SearchOptions(), "") == SearchOptions()
+
+
+def test_known_pair_is_let_through(translator: Translator) -> None:
+    translator.require_pair("en", "fr")
+
+
+def test_unknown_pair_is_refused_with_the_known_ones(translator: Translator) -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        translator.require_pair("fr", "en")
+
+    assert str(refusal.value) == f"the model {translator.version} does not translate fr-en, only en-fr"
 
 
 def test_no_texts_have_no_translations(translator: Translator) -> None:
@@ -112,3 +178,11 @@ def test_auto_takes_cuda_where_there_is_one(monkeypatch: pytest.MonkeyPatch, ava
 
 def test_rows_are_filled_up_with_padding() -> None:
     assert pad([[5, 6, 7], [8], [9, 4]]).tolist() == [[5, 6, 7], [8, 0, 0], [9, 4, 0]]
+
+
+def test_rows_are_filled_up_to_a_length() -> None:
+    assert pad([[5], [6, 7]], 3).tolist() == [[5, 0, 0], [6, 7, 0]]
+
+
+def test_longer_row_is_not_cut_to_a_length() -> None:
+    assert pad([[5, 6, 7]], 2).tolist() == [[5, 6, 7]]

@@ -95,7 +95,7 @@ def test_a_length_penalty_of_zero_is_not_the_default(build: Any, admission: Admi
 class NamingTranslator(EchoTranslator):
     """Puts the first letter of the target language before every text, as multilingual models do with a piece."""
 
-    pairs = (("en", "fr"), ("en", "de"))
+    pairs: tuple[tuple[str, str], ...] = (("en", "fr"), ("en", "de"))
 
     def encode(self, texts: Sequence[str], target: str) -> list[list[int]]:
         return [[ord(target[0]), *row] for row in super().encode(texts, target)]

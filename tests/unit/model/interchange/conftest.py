@@ -3,14 +3,16 @@
 import io
 import json
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import sentencepiece
 import torch
+import yaml
 from transformers import MarianConfig, MarianMTModel, MarianTokenizer
 
 MarianFolder = Callable[..., Path]
@@ -31,6 +33,34 @@ SHAPE = {
 WEIGHT_STD = 0.2
 LEARNED_PAIRS = 8
 LEARNED_SOURCES = "learned-sources.json"
+# Of a model in Marian's own form.
+OPTIONS = {
+    "type": "transformer",
+    "dim-emb": 16,
+    "enc-depth": 2,
+    "dec-depth": 1,
+    "transformer-heads": 4,
+    "transformer-dim-ffn": 24,
+    "transformer-decoder-dim-ffn": 0,
+    "transformer-ffn-depth": 2,
+    "transformer-decoder-ffn-depth": 0,
+    "transformer-ffn-activation": "swish",
+    "transformer-decoder-autoreg": "self-attention",
+    "transformer-no-projection": False,
+    "transformer-tied-layers": [],
+    "transformer-guided-alignment-layer": "last",
+    "transformer-preprocess": "",
+    "transformer-postprocess": "dan",
+    "transformer-postprocess-emb": "d",
+    "transformer-postprocess-top": "",
+    "transformer-train-position-embeddings": False,
+    "tied-embeddings": True,
+    "tied-embeddings-src": False,
+    "tied-embeddings-all": True,
+    "right-left": False,
+    "version": "v1.10.0",
+}
+PIECES = ("</s>", "<unk>", *(f"▁piece{number}" for number in range(70)))
 
 
 @pytest.fixture(scope="session")
@@ -159,3 +189,92 @@ def _learn(model: MarianMTModel, steps: int) -> list[list[int]]:
         model(sources, labels=targets).loss.backward()
         optimiser.step()
     return sources.tolist()
+
+
+@pytest.fixture(scope="session")
+def write_native() -> Callable[..., None]:
+    """Writes arrays, one vocabulary or two, and options as Marian does: (folder, arrays, vocabularies, options)."""
+    return _write_native
+
+
+@pytest.fixture
+def make_native(subword_models: tuple[bytes, bytes], tmp_path: Path) -> MarianFolder:
+    """Writes a folder in Marian's own form with random weights, from `OPTIONS` that differ, and returns it."""
+
+    def make(pieces: Sequence[str] = PIECES, target_pieces: int = 0, **options: Any) -> Path:
+        folder = tmp_path / "opus-native"
+        vocabularies = [list(pieces), *([list(pieces)[:target_pieces]] if target_pieces else [])]
+        options = {**OPTIONS, **options}
+        sizes = len(vocabularies[0]), len(vocabularies[-1])
+        _write_native(folder, _random_arrays(options, sizes), vocabularies, options)
+        for name, model in zip(("source.spm", "target.spm"), subword_models, strict=True):
+            (folder / name).write_bytes(model)
+        return folder
+
+    return make
+
+
+def _write_native(
+    folder: Path, arrays: dict[str, Any], vocabularies: Sequence[Sequence[str]], options: dict[str, Any]
+) -> None:
+    folder.mkdir()
+    sizes = [len(vocabularies[0]), len(vocabularies[-1])]
+    config = yaml.safe_dump({**OPTIONS, "dim-vocabs": sizes, **options}).encode() + b"\0"
+    name = "opus.spm32k-spm32k"
+    np.savez(
+        folder / f"{name}.transformer-align.model1.npz.best-perplexity.npz",
+        **{"special:model.yml": np.frombuffer(config, "i1"), **arrays},
+    )
+    sides = ("",) if len(vocabularies) == 1 else ("src.", "trg.")
+    for side, pieces in zip(sides, vocabularies, strict=True):
+        lines = [f"{json.dumps(piece, ensure_ascii=False)}: {number}\n" for number, piece in enumerate(pieces)]
+        (folder / f"{name}.{side}vocab.yml").write_text("".join(lines), encoding="utf-8")
+
+
+def _random_arrays(options: dict[str, Any], sizes: tuple[int, int]) -> dict[str, Any]:
+    """Arrays of the names and shapes that Marian's graph of these `options` has."""
+    generator = np.random.default_rng(7)
+    shapes = {**_shapes_of_pieces(options, sizes)}
+    suffix = "_pre" if "n" in options["transformer-preprocess"] else ""
+    for side, key, attentions in (("encoder", "enc-depth", ["self"]), ("decoder", "dec-depth", ["self", "context"])):
+        for number in range(1, options[key] + 1):
+            shapes |= _shapes_of_layer(f"{side}_l{number}", attentions, options, suffix)
+        if "n" in options["transformer-postprocess-top"]:
+            shapes |= _shapes_of_norm(f"{side}_top", "", options["dim-emb"])
+        if "n" in options["transformer-postprocess-emb"]:
+            shapes |= _shapes_of_norm(f"{side}_emb", "_pre", options["dim-emb"])
+    return {name: (generator.normal(float("scale" in name), 0.4, shape)).astype("f4") for name, shape in shapes.items()}
+
+
+def _shapes_of_pieces(options: dict[str, Any], sizes: tuple[int, int]) -> dict[str, tuple[int, int]]:
+    width, (source, target) = options["dim-emb"], sizes
+    shapes = {"decoder_ff_logit_out_b": (1, target)}
+    if options["tied-embeddings-all"] or options["tied-embeddings-src"]:
+        shapes["Wemb"] = (target, width)
+    else:
+        shapes |= {"encoder_Wemb": (source, width), "decoder_Wemb": (target, width)}
+    if not (options["tied-embeddings-all"] or options["tied-embeddings"]):
+        shapes["decoder_ff_logit_out_W"] = (width, target)
+    return shapes
+
+
+def _shapes_of_layer(
+    layer: str, attentions: list[str], options: dict[str, Any], suffix: str
+) -> dict[str, tuple[int, int]]:
+    width, inner = options["dim-emb"], options["transformer-dim-ffn"]
+    shapes = {
+        f"{layer}_ffn_W1": (width, inner),
+        f"{layer}_ffn_b1": (1, inner),
+        f"{layer}_ffn_W2": (inner, width),
+        f"{layer}_ffn_b2": (1, width),
+        **_shapes_of_norm(f"{layer}_ffn_ffn", suffix, width),
+    }
+    for attention in attentions:
+        shapes |= {f"{layer}_{attention}_W{letter}": (width, width) for letter in "qkvo"}
+        shapes |= {f"{layer}_{attention}_b{letter}": (1, width) for letter in "qkvo"}
+        shapes |= _shapes_of_norm(f"{layer}_{attention}_Wo", suffix, width)
+    return shapes
+
+
+def _shapes_of_norm(scope: str, suffix: str, width: int) -> dict[str, tuple[int, int]]:
+    return {f"{scope}_ln_scale{suffix}": (1, width), f"{scope}_ln_bias{suffix}": (1, width)}

@@ -11,6 +11,7 @@ from dragoman.errors import ConfigurationError
 from dragoman.model.training import loop as looping
 from dragoman.model.training import shipping
 from dragoman.model.training.config import TrainConfig
+from dragoman.model.training.development import measured
 from dragoman.model.training.loop import TrainingInterruptedError
 from dragoman.model.training.reports import Listener, TrainReport
 from dragoman.model.training.run import resume, train
@@ -109,11 +110,10 @@ def test_interrupted_evaluation_is_made_up_for_when_resumed(
     folder: Path, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = make_config(run={"max_steps": 6, "evaluate_steps": 4, "average": "last", "patience": 9})
-    real = shipping.measured
     monkeypatch.setattr(shipping, "measured", interrupt)
     with pytest.raises(TrainingInterruptedError, match="interrupted at step 4"):
         train(config, folder, ignore, folder / "run")
-    monkeypatch.setattr(shipping, "measured", real)
+    monkeypatch.setattr(shipping, "measured", measured)
     reports: list[TrainReport] = []
     resume(config, folder, reports.append, folder / "run")
     train(config, folder, ignore, folder / "whole")
