@@ -13,7 +13,6 @@ import random
 import statistics
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -41,6 +40,8 @@ from torch import Tensor
 PEER = Path(__file__).parent / "peers" / "keras_tutorial.py"
 # The tutorial's numbers: pairs, share held out, width of the LSTMs, rows of a batch.
 PAIRS, HELD_OUT, WIDTH, BATCH_ROWS = 10_000, 2_000, 256, 64
+# Batches of one slab of sources of like length: with 32 of them, 5 % of the places of all batches are padding.
+SLAB_BATCHES = 32
 # Rows of a batch where nothing is learned.
 MEASURING_ROWS = 256
 GREEDY = SearchOptions(beam_size=1)
@@ -164,16 +165,18 @@ class CharacterModel:
 
 
 def batches_of_like_lengths(lengths: Sequence[tuple[int, int]], rows: int, generator: random.Random) -> list[list[int]]:
-    """Batches in random order; the sources of one are equally long, its targets about so."""
-    by_source: defaultdict[int, list[int]] = defaultdict(list)
-    for number, (source, _) in enumerate(lengths):
-        by_source[source].append(number)
+    """Full batches in random order: sorted by source length in slabs, and within a slab by target length."""
+    order = sorted(range(len(lengths)), key=lambda number: (lengths[number][0], generator.random()))
     batches = []
-    for numbers in by_source.values():
-        numbers.sort(key=lambda number: (lengths[number][1], generator.random()))
-        batches += [numbers[place : place + rows] for place in range(0, len(numbers), rows)]
+    for slab in _cut(order, SLAB_BATCHES * rows):
+        slab.sort(key=lambda number: (lengths[number][1], generator.random()))
+        batches += _cut(slab, rows)
     generator.shuffle(batches)
     return batches
+
+
+def _cut(numbers: Sequence[int], size: int) -> list[list[int]]:
+    return [list(numbers[first : first + size]) for first in range(0, len(numbers), size)]
 
 
 class KerasModel:

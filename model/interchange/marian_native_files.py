@@ -9,7 +9,7 @@ decoder.yml   names the npz and the vocabularies, if it is there
 import reprlib
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ _FAST_LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 # them): while it reads they are others, of a plane that has no characters.
 _HIDDEN = {code: 0x100000 + code for code in (0x85, 0x2028, 0x2029)}
 _SHOWN = {hidden: code for code, hidden in _HIDDEN.items()}
-# The events of one mapping of scalars, without these.
+# The events of one mapping of scalars, without those of the scalars.
 _FLAT = [
     yaml.StreamStartEvent,
     yaml.DocumentStartEvent,
@@ -145,33 +145,43 @@ def _read_bytes(path: Path) -> bytes:
 
 def _read_vocabulary(path: Path) -> dict[str, int]:
     try:
-        text = _read_bytes(path).decode("utf-8-sig").translate(_HIDDEN)
-        events = [*yaml.parse(text, Loader=_FAST_LOADER)]
+        scalars = [*_flat_scalars(path, _read_bytes(path).decode("utf-8-sig").translate(_HIDDEN))]
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigurationError(f"{path} is not YAML in UTF-8: copy it again") from error
-    scalars = [event.value.translate(_SHOWN) for event in events if isinstance(event, yaml.ScalarEvent)]
-    if [type(event) for event in events if not isinstance(event, yaml.ScalarEvent)] != _FLAT:
-        raise ConfigurationError(f"{path} does not number pieces, one on each line: copy it again")
     pieces, numbers = scalars[::2], scalars[1::2]
     if len({*pieces}) != len(pieces) or {*numbers} != {*map(str, range(len(pieces)))}:
         raise ConfigurationError(f"{path} must number its {len(pieces)} pieces from 0 on, each once: copy it again")
     return dict(zip(pieces, map(int, numbers), strict=True))
 
 
+def _flat_scalars(path: Path, text: str) -> Iterator[str]:
+    """Keys and values of one mapping, in turn."""
+    structure = iter(_FLAT)
+    for event in yaml.parse(text, Loader=_FAST_LOADER):
+        if isinstance(event, yaml.ScalarEvent):
+            yield event.value.translate(_SHOWN)
+        elif type(event) is not next(structure, None):
+            raise ConfigurationError(f"{path} does not number pieces, one on each line: copy it again")
+
+
 def _read_arrays(path: Path) -> Arrays:
     try:
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ConfigurationError(f"{path} does not hold arrays by name: copy it again")
-        with archive:
-            arrays = {name: archive[name] for name in archive.files}
+        with path.open("rb") as file:
+            arrays = _unpacked(np.load(file, allow_pickle=False))
     except FileNotFoundError as error:
         raise ConfigurationError(f"{path.parent} is not a Marian model: it has no {path.name}") from error
     except _DAMAGED as error:
         raise ConfigurationError(f"{path} is truncated, damaged or holds more than arrays: copy it again") from error
     if not all(isinstance(array, np.ndarray) for array in arrays.values()):
-        raise ConfigurationError(f"{path} holds more than arrays: copy it again")
+        raise ConfigurationError(f"{path} is truncated, damaged or holds more than arrays: copy it again")
     return arrays
+
+
+def _unpacked(loaded: Any) -> Arrays:
+    if isinstance(loaded, np.ndarray):
+        raise ValueError("a single array, which has no name")
+    with loaded as archive:
+        return {name: archive[name] for name in archive.files}
 
 
 def _read_config(model: Path, arrays: Arrays) -> dict[str, Any]:

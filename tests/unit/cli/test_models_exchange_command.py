@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import ctranslate2
+import numpy as np
 import pytest
 import sentencepiece
 import torch
@@ -19,6 +20,8 @@ from dragoman.model.shipped import default_checkpoint
 from transformers import MarianConfig, MarianMTModel
 
 LINES = ("The boat lies near the mill.", "Le bateau est près du moulin.", "A cold wind turns it.", "Un vent froid.")
+# A matrix and a vector of a network of width 8, as Marian stores them.
+ARRAYS = {"W": np.eye(8, dtype="f4"), "b": np.ones((1, 8), "f4")}
 
 
 def run(*arguments: object) -> Result:
@@ -69,6 +72,40 @@ def test_card_of_the_original_is_kept(marian: Path, tmp_path: Path) -> None:
     run("import-marian", marian, tmp_path / "imported")
 
     assert "Licence: CC BY 4.0" in (tmp_path / "imported" / "README.md").read_text()
+
+
+def write_native(converted: Path, folder: Path) -> None:
+    """A model of one layer as Marian itself writes it, with the pieces of the converted one."""
+    folder.mkdir()
+    for name in ("source.spm", "target.spm", "README.md"):
+        (folder / name).write_bytes((converted / name).read_bytes())
+    pieces = json.loads((converted / "vocab.json").read_text())
+    (folder / "opus.spm32k-spm32k.vocab.yml").write_text(
+        "".join(f"{json.dumps(piece)}: {number}\n" for piece, number in pieces.items())
+    )
+    config = (
+        f"type: transformer\ndim-emb: 8\ntransformer-heads: 2\ntransformer-dim-ffn: 8\nenc-depth: 1\ndec-depth: 1\n"
+        f"tied-embeddings-all: true\ndim-vocabs: [{len(pieces)}, {len(pieces)}]\n\0"
+    )
+    weights = {"special:model.yml": np.frombuffer(config.encode(), "i1"), "Wemb": np.ones((len(pieces), 8), "f4")}
+    for scope in ("encoder_l1_self", "decoder_l1_self", "decoder_l1_context"):
+        weights |= {f"{scope}_{kind}{letter}": ARRAYS[kind] for kind in ARRAYS for letter in "qkvo"}
+        weights |= {f"{scope}_Wo_ln_{kind}": ARRAYS["b"] for kind in ("scale", "bias")}
+    for scope in ("encoder_l1_ffn", "decoder_l1_ffn"):
+        weights |= {f"{scope}_{kind}{number}": ARRAYS[kind] for kind in ARRAYS for number in (1, 2)}
+        weights |= {f"{scope}_ffn_ln_{kind}": ARRAYS["b"] for kind in ("scale", "bias")}
+    np.savez(folder / "opus.spm32k-spm32k.transformer-align.model1.npz.best-perplexity.npz", **weights)
+
+
+def test_model_in_marians_own_form_translates(marian: Path, tmp_path: Path) -> None:
+    write_native(marian, tmp_path / "opus-native")
+
+    result = run("import-marian", tmp_path / "opus-native", tmp_path / "imported", "--pairs", "en-fr,en-de")
+
+    arguments = ["-s", "en", "-t", "de", "--model", str(tmp_path / "imported"), "--device", "cpu"]
+    translated = CliRunner().invoke(translate, arguments, input="A cold wind.\n", catch_exceptions=False)
+    assert result.output == f"{tmp_path / 'imported'}: opus-native, translates en-fr, en-de\n"
+    assert (translated.exit_code, translated.output.count("\n")) == (0, 1)
 
 
 @pytest.mark.parametrize("options", [["--pairs", "en-fr,en-de"], ["--pairs", "en-fr", "--pairs", "en-de"]])

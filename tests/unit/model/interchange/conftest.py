@@ -33,7 +33,8 @@ SHAPE = {
 WEIGHT_STD = 0.2
 LEARNED_PAIRS = 8
 LEARNED_SOURCES = "learned-sources.json"
-# Of a model in Marian's own form.
+# Of random arrays in Marian's own form, by a part of their names.
+DEVIATIONS = {"ln_scale": 0.2, "Wemb": 0.4, "_W": 0.4, "": 0.1}
 OPTIONS = {
     "type": "transformer",
     "dim-emb": 16,
@@ -234,7 +235,7 @@ def _write_native(
 def _random_arrays(options: dict[str, Any], sizes: tuple[int, int]) -> dict[str, Any]:
     """Arrays of the names and shapes that Marian's graph of these `options` has."""
     generator = np.random.default_rng(7)
-    shapes = {**_shapes_of_pieces(options, sizes)}
+    shapes = _shapes_of_pieces(options, sizes)
     suffix = "_pre" if "n" in options["transformer-preprocess"] else ""
     for side, key, attentions in (("encoder", "enc-depth", ["self"]), ("decoder", "dec-depth", ["self", "context"])):
         for number in range(1, options[key] + 1):
@@ -243,7 +244,13 @@ def _random_arrays(options: dict[str, Any], sizes: tuple[int, int]) -> dict[str,
             shapes |= _shapes_of_norm(f"{side}_top", "", options["dim-emb"])
         if "n" in options["transformer-postprocess-emb"]:
             shapes |= _shapes_of_norm(f"{side}_emb", "_pre", options["dim-emb"])
-    return {name: (generator.normal(float("scale" in name), 0.4, shape)).astype("f4") for name, shape in shapes.items()}
+    return {name: _random_array(generator, name, shape) for name, shape in shapes.items()}
+
+
+def _random_array(generator: np.random.Generator, name: str, shape: tuple[int, int]) -> Any:
+    # With larger biases greedy search repeats one piece whatever the source.
+    deviation = next(deviation for part, deviation in DEVIATIONS.items() if part in name)
+    return generator.normal(float("scale" in name), deviation, shape).astype("f4")
 
 
 def _shapes_of_pieces(options: dict[str, Any], sizes: tuple[int, int]) -> dict[str, tuple[int, int]]:
@@ -278,3 +285,16 @@ def _shapes_of_layer(
 
 def _shapes_of_norm(scope: str, suffix: str, width: int) -> dict[str, tuple[int, int]]:
     return {f"{scope}_ln_scale{suffix}": (1, width), f"{scope}_ln_bias{suffix}": (1, width)}
+
+
+@pytest.fixture(scope="session")
+def write_config() -> Callable[..., None]:
+    """Changes options in the config that a model in Marian's own form holds; None removes one."""
+
+    def write(model: Path, **changes: Any) -> None:
+        arrays = {**np.load(model)}
+        options = {**yaml.safe_load(arrays["special:model.yml"].tobytes().rstrip(b"\0")), **changes}
+        config = yaml.safe_dump({key: value for key, value in options.items() if value is not None}).encode() + b"\0"
+        np.savez(model, **{**arrays, "special:model.yml": np.frombuffer(config, "i1")})
+
+    return write
