@@ -8,6 +8,7 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..arithmetic import attend, dots
 from .positions import rotate
 
 
@@ -35,13 +36,16 @@ class Attention(nn.Module):
     ) -> Tensor:
         """Attend with `queries` (B, H, T, d); `mask` broadcasts to (B, H, T, S); the answer is (B, T, D)."""
         keys, values = key_values
-        mixed = F.scaled_dot_product_attention(queries, keys, values, mask, is_causal=causal)
+        if queries.shape[2] == 1:  # a step of decoding; a single position needs no causal mask
+            mixed = attend(queries, keys, values, mask)
+        else:
+            mixed = F.scaled_dot_product_attention(queries, keys, values, mask, is_causal=causal)
         output: Tensor = self.output(mixed.transpose(1, 2).flatten(2))  # (B, H, T, d) -> (B, T, D)
         return output
 
     def weights(self, queries: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
         """How much each position looks at each other one, the mean over the heads: (B, T, S), rows sum to 1."""
-        scores = queries @ keys.transpose(-1, -2) / math.sqrt(queries.shape[-1])
+        scores = dots(queries, keys) / math.sqrt(queries.shape[-1])
         return scores.masked_fill(~mask, float("-inf")).softmax(-1).mean(1)  # (B, H, T, S) -> (B, T, S)
 
     def _split(self, x: Tensor, rotation: Tensor | None) -> Tensor:

@@ -11,6 +11,8 @@ from typing import Literal, Self
 import torch
 from torch import Tensor, nn
 
+from ..arithmetic import dot, dots, mix
+
 AttentionKind = Literal["bahdanau", "luong-dot", "luong-general", "luong-concat"]
 
 
@@ -46,7 +48,7 @@ class SourceAttention(nn.Module, ABC):
         """Queries (B, T, H) -> what they read (B, T, H) and where (B, T, S); padding is never read."""
         scores = self.score(queries, memory.keys).masked_fill(~memory.mask[:, None], float("-inf"))
         weights = scores.softmax(-1)
-        return weights @ memory.values, weights
+        return mix(weights, memory.values), weights
 
 
 class DotAttention(SourceAttention):
@@ -58,7 +60,7 @@ class DotAttention(SourceAttention):
 
     def score(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Queries (B, T, H) and keys (B, S, H) -> (B, T, S)."""
-        return queries @ keys.transpose(1, 2)
+        return dots(queries, keys)
 
 
 class GeneralAttention(DotAttention):
@@ -91,8 +93,7 @@ class AdditiveAttention(SourceAttention):
     def score(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Queries (B, T, H) and keys (B, S, H) -> (B, T, S)."""
         together = torch.tanh(self.query(queries)[:, :, None] + keys[:, None])  # (B, T, S, H)
-        scores: Tensor = self.vector(together).squeeze(-1)
-        return scores
+        return dot(together, self.vector.weight[0])
 
 
 def source_attention(kind: AttentionKind, state: int) -> SourceAttention:

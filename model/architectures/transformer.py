@@ -146,7 +146,9 @@ class Transformer(EmbeddedNetwork):
     def start(self, source: Tensor) -> DecoderState:
         """Encode `source` (B, S) once and return the state that `step` continues from."""
         memory, mask = self.encode(source)
-        return DecoderState([layer.cross.project(memory) for layer in self._decoder_layers()], mask)
+        # Laid out once as every step reads them.
+        cross = [layer.cross.project(memory) for layer in self._decoder_layers()]
+        return DecoderState([(keys.contiguous(), values.contiguous()) for keys, values in cross], mask)
 
     def step(self, pieces: Tensor, state: DecoderState) -> Tensor:
         """Feed the last pieces (N,) and get the scores of the next ones (N, V); `state` moves one position on."""
