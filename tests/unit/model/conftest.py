@@ -1,6 +1,8 @@
 """A tiny vocabulary, network and checkpoint, and one CPU thread, for all tests of the model."""
 
+import resource
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -74,3 +76,19 @@ def checkpoint_folder(tiny_checkpoint: Checkpoint, tmp_path: Path) -> Path:
     """The tiny checkpoint, saved."""
     save_checkpoint(tiny_checkpoint, tmp_path / "tiny")
     return tmp_path / "tiny"
+
+
+@pytest.fixture
+def full_disk() -> Callable[[], AbstractContextManager[None]]:
+    """Inside it the kernel refuses to write a file on beyond a page; only there, for pytest may write to a file too."""
+
+    @contextmanager
+    def limited() -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited

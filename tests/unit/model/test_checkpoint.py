@@ -2,8 +2,8 @@
 
 import errno
 import os
-import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,15 +30,6 @@ def other_checkpoint(tiny_checkpoint: Checkpoint, tiny_network: Callable[[int, i
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-@pytest.fixture
-def full_disk(checkpoint_folder: Path) -> Iterator[None]:
-    """The operating system refuses files that are longer than the config; the older checkpoint is there already."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def fail_with(error: BaseException) -> Callable[..., bytes]:
@@ -203,13 +194,13 @@ def test_older_checkpoint_stays_when_the_disk_is_full(
     assert list(checkpoint_folder.parent.iterdir()) == [checkpoint_folder]
 
 
-@pytest.mark.usefixtures("full_disk")
 def test_older_checkpoint_stays_when_the_system_refuses_the_weights(
-    checkpoint_folder: Path, other_checkpoint: Checkpoint
+    checkpoint_folder: Path, other_checkpoint: Checkpoint, full_disk: Callable[[], AbstractContextManager[None]]
 ) -> None:
     before = contents(checkpoint_folder)
+    refused = pytest.raises(CheckpointError, match=r"cannot be written, what was there is untouched: .*File too large")
 
-    with pytest.raises(CheckpointError, match=r"cannot be written, what was there is untouched: .*File too large"):
+    with refused, full_disk():
         save_checkpoint(other_checkpoint, checkpoint_folder)
 
     assert contents(checkpoint_folder) == before

@@ -2,9 +2,9 @@
 
 import os
 import random
-import resource
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -27,15 +27,6 @@ CPU = torch.device("cpu")
 
 def state(step: int, size: int = 3) -> State:
     return State({"step": step}, {"network/weight": torch.full((size,), float(step)), "optimiser/0/1": torch.tensor(2)})
-
-
-@pytest.fixture
-def files_of_at_most_a_page() -> Iterator[None]:
-    """Writing on is refused by the kernel, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_state_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -61,10 +52,13 @@ def test_later_state_replaces_the_one_before(tmp_path: Path) -> None:
     assert (load_state(tmp_path).facts["step"], os.listdir(tmp_path)) == (2, [STATE])
 
 
-def test_state_before_survives_when_the_disk_is_full(tmp_path: Path, files_of_at_most_a_page: None) -> None:
+def test_state_before_survives_when_the_disk_is_full(
+    tmp_path: Path, full_disk: Callable[[], AbstractContextManager[None]]
+) -> None:
     save_state(state(1), tmp_path)
 
-    with pytest.raises(StateError, match=r"cannot be written to .*, the one before is untouched: "):
+    refused = pytest.raises(StateError, match=r"cannot be written to .*, the one before is untouched: ")
+    with refused, full_disk():
         save_state(state(2, size=100_000), tmp_path)
     assert (load_state(tmp_path).facts["step"], os.listdir(tmp_path)) == (1, [STATE])
 
