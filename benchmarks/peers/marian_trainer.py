@@ -46,15 +46,20 @@ def network(settings: dict[str, Any]) -> Any:
     )
 
 
-def collated(rows: Sequence[dict[str, list[int]]], pad: int) -> dict[str, Any]:
+def collated(rows: Sequence[dict[str, list[int]]], settings: dict[str, Any]) -> dict[str, Any]:
     """Rows padded to the longest source and the longest target of the batch, as the library's collator does."""
     import torch
+    from transformers.models.marian.modeling_marian import shift_tokens_right
 
-    source, labels = (max(len(row[side]) for row in rows) for side in ("input_ids", "labels"))
+    pad = settings["pad"]
+    source, target = (max(len(row[side]) for row in rows) for side in ("input_ids", "labels"))
+    labels = torch.tensor([_filled(row["labels"], target, IGNORED) for row in rows])
     return {
         "input_ids": torch.tensor([_filled(row["input_ids"], source, pad) for row in rows]),
         "attention_mask": torch.tensor([_filled([1] * len(row["input_ids"]), source, 0) for row in rows]),
-        "labels": torch.tensor([_filled(row["labels"], labels, IGNORED) for row in rows]),
+        # With label smoothing the Trainer keeps the labels for itself, and the model cannot shift them.
+        "decoder_input_ids": shift_tokens_right(labels, pad, settings["begin"]),
+        "labels": labels,
     }
 
 
@@ -117,7 +122,7 @@ def train(settings: dict[str, Any], answers: TextIO) -> None:
             model=network(settings),
             args=arguments(settings, folder),
             train_dataset=rows,
-            data_collator=lambda chosen: collated(chosen, settings["pad"]),
+            data_collator=lambda chosen: collated(chosen, settings),
             callbacks=[Pauses()],
         ).train()
 

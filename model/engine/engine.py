@@ -1,0 +1,23 @@
+"""What every engine does: takes requests at any time, answers each through its future. Knows no text."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from .request import Request
+
+
+class Engine(ABC):
+    """Decodes the segments of many callers together on one device. Thread-safe."""
+
+    @abstractmethod
+    def submit(self, requests: Sequence[Request], timeout_seconds: float | None = None) -> None:
+        """Let the requests wait for their turn; each future then gets its answer or its error.
+
+        Blocks while too many wait. Raises `TimeoutError` if that takes longer than `timeout_seconds`, and
+        `ConfigurationError` once the engine is closed. A future that is cancelled before its turn costs nothing; a
+        segment that is being decoded is finished.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Fail what waits, stop the thread, give back the memory."""
