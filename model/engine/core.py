@@ -18,11 +18,15 @@ ANY = -1
 
 @dataclass(frozen=True, slots=True)
 class NewSegment:
-    """A segment to open: its source with END, how many rows it will have, the most target positions (with BEGIN)."""
+    """A segment to open: its source with END, how many rows it will have, the most target positions (with BEGIN).
+
+    With a `shortlist` (ascending, END among them) only those pieces may come, and probabilities are over them alone.
+    """
 
     source: Sequence[int]
     rows: int
     positions: int
+    shortlist: NDArray[np.int32] | None = None
 
 
 @dataclass(frozen=True, slots=True)

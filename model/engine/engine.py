@@ -14,8 +14,8 @@ class Engine(ABC):
         """Let the requests wait for their turn; each future then gets its answer or its error.
 
         Blocks while too many wait. Raises `TimeoutError` if that takes longer than `timeout_seconds`, and
-        `ConfigurationError` once the engine is closed. A future that is cancelled before its turn costs nothing; a
-        segment that is being decoded is finished.
+        `ConfigurationError` once the engine is closed. A future may be cancelled until it has its answer: its segment
+        leaves the running batch within a few steps.
         """
 
     @abstractmethod

@@ -42,7 +42,7 @@ class Waiting:
     def take(self, fits: Callable[[Request], bool], most: int) -> list[Request]:
         """Up to `most` requests, first come first, until one does not fit; never blocks.
 
-        A request whose future was cancelled is dropped; the others can no longer be.
+        A request whose future was cancelled is dropped; it may still be cancelled afterwards, while it is decoded.
         """
         taken: list[Request] = []
         with self._changed:
@@ -51,8 +51,7 @@ class Waiting:
                 if not request.future.cancelled():
                     if not fits(request):
                         break
-                    if request.future.set_running_or_notify_cancel():
-                        taken.append(request)
+                    taken.append(request)
                 heapq.heappop(self._heap)
             self._changed.notify_all()
         return taken

@@ -1,0 +1,59 @@
+/* What is called from outside, by plain C types. Functions that return int give 0, or -1 when there is no memory. */
+#ifndef DRAGOMAN_API_H
+#define DRAGOMAN_API_H
+
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define PUBLIC __declspec(dllexport)
+#else
+#define PUBLIC __attribute__((visibility("default")))
+#endif
+
+typedef struct {
+  int32_t width, max_positions, vocabulary, pre_norm, activation, threads;
+  int32_t encoder_layers, encoder_heads, encoder_inner, decoder_layers, decoder_heads, decoder_inner;
+  float scale;
+} dragoman_shape;
+
+/* A matrix (outputs, inputs): codes with scales, or floats; the other is null. */
+typedef struct {
+  const int8_t* codes;
+  const float *scales, *floats, *bias;
+  int32_t outputs, inputs;
+} dragoman_matrix;
+
+/* An encoder layer without, a decoder layer with what looks at the source. */
+typedef struct {
+  dragoman_matrix self_in, self_out, cross_query, cross_memory, cross_out, inner, outer;
+  const float *self_gamma, *self_beta, *cross_gamma, *cross_beta, *outer_gamma, *outer_beta;
+} dragoman_layer;
+
+/* What stands around the layers of one side; null where there is none. Tables and vectors are not copied. */
+typedef struct {
+  const int8_t* codes;
+  const float *scales, *floats, *positions, *embedding_gamma, *embedding_beta, *last_gamma, *last_beta;
+} dragoman_side;
+
+PUBLIC void* dragoman_open(const dragoman_shape* shape, const float* rotations);
+PUBLIC void dragoman_set_side(void* network, int decoder, const dragoman_side* side);
+PUBLIC int dragoman_set_layer(void* network, int decoder, int number, const dragoman_layer* layer);
+PUBLIC int dragoman_set_output(void* network, const dragoman_matrix* output);
+PUBLIC void dragoman_close(void* network);
+
+/* Segment s has lengths[s] source pieces, which follow each other in `pieces`, rows[s] rows of positions[s] target
+   positions, and a shortlist of allowed[s] pieces (0: none), which follow each other in `shortlists`, ascending. */
+PUBLIC int dragoman_encode(void* network, int count, const int32_t* lengths, const int32_t* pieces,
+                           const int32_t* rows, const int32_t* positions, const int32_t* allowed,
+                           const int32_t* shortlists, int64_t* segments);
+PUBLIC void dragoman_release(void* network, int count, const int64_t* segments);
+PUBLIC int dragoman_step(void* network, int rows, const int64_t* segments, const int32_t* places,
+                         const int32_t* parents, const int32_t* last_pieces, const int32_t* positions,
+                         const int32_t* forced, const int32_t* endless, int width, int32_t* pieces, float* scores);
+PUBLIC int64_t dragoman_segment_bytes(void* network, int length, int rows, int positions);
+/* How many products of this machine's arithmetic differ from those written out one by one: 0 on a sound build. */
+PUBLIC int dragoman_check(int threads);
+/* Floats in a vector: 8 or 16. */
+PUBLIC int dragoman_lanes(void);
+
+#endif
