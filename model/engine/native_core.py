@@ -21,9 +21,9 @@ from ..architectures.network import Network
 from ..architectures.transformer import Transformer
 from ..weights import quantised
 from .core import Core, NewSegment, StepRows
-from .native_library import ACTIVATIONS, Layer, Matrix, Shape, Side, native_library
+from .native_library import ACTIVATIONS, KINDS, Layer, Matrix, Shape, Side, native_library
 
-Weights = Literal["float32", "int8"]
+Weights = Literal["float32", "int8", "int8-exact"]
 
 
 class NativeCore(Core):
@@ -201,7 +201,8 @@ class _Packing:
         return self._matrix(linear.weight, linear.bias)
 
     def _matrix(self, weight: Tensor, bias: Tensor | None) -> Matrix:
-        matrix = Matrix(bias=keep(bias, self._brief), outputs=weight.shape[0], inputs=weight.shape[1])
+        rows, columns = weight.shape
+        matrix = Matrix(KINDS[self._weights], bias=keep(bias, self._brief), outputs=rows, inputs=columns)
         if self._weights == "float32":
             matrix.floats = keep(weight, self._brief)
         else:

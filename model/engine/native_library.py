@@ -19,10 +19,11 @@ from ...errors import ConfigurationError
 SOURCES = Path(__file__).parent / "native"
 # Tried in this order, after what the environment variable CC names.
 COMPILERS = ("cc", "gcc", "clang")
-# No contraction beyond what the compiler does by itself, no fast-math: infinities mean something here.
-FLAGS = ("-std=c11", "-O3", "-march=native", "-fPIC", "-shared", "-pthread", "-fvisibility=hidden", "-w")
+# Multiply-and-add is one instruction; but no fast-math: infinities mean something here.
+FLAGS = ("-std=c11", "-O3", "-march=native", "-ffp-contract=fast", "-fPIC", "-shared", "-pthread", "-fvisibility=hidden", "-w")
 COMPILE_SECONDS = 120
-# The code of an activation in matrix.h.
+# Codes of matrix.h.
+KINDS = {"float32": 0, "int8-exact": 1, "int8": 2}
 ACTIVATIONS = {"none": 0, "relu": 1, "swish": 2, "gelu": 3}
 
 
@@ -41,8 +42,8 @@ class Matrix(ctypes.Structure):
     """`dragoman_matrix`."""
 
     _fields_ = [
-        ("codes", c_void_p),
-        *((name, c_void_p) for name in ("scales", "floats", "bias")),
+        ("kind", c_int32),
+        *((name, c_void_p) for name in ("codes", "scales", "floats", "bias")),
         ("outputs", c_int32),
         ("inputs", c_int32),
     ]

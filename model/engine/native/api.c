@@ -6,9 +6,9 @@
 #include "network.h"
 
 static int take_matrix(matrix* m, const dragoman_matrix* given, float spare) {
-  if (given->codes)
-    return matrix_of_codes(m, given->codes, given->scales, given->bias, given->outputs, given->inputs, spare);
-  return matrix_of_floats(m, given->floats, given->bias, given->outputs, given->inputs, spare);
+  plain_matrix plain = {(arithmetic)given->kind, given->codes,   given->scales, given->floats,
+                        given->bias,             given->outputs, given->inputs, spare};
+  return matrix_pack(m, &plain);
 }
 
 static int larger_of(int a, int b) { return a > b ? a : b; }
@@ -166,29 +166,53 @@ int dragoman_lanes(void) { return LANES; }
 
 static uint32_t next_number(uint32_t* state) { return *state = *state * 1664525u + 1013904223u; }
 
-int dragoman_check(int threads) {
-  enum { ROWS = 21, OUTPUTS = 131, INPUTS = 77 };
-  static int8_t codes[OUTPUTS * INPUTS];
-  static int16_t rows[ROWS * (INPUTS + 1)];
-  static float ones[OUTPUTS], scales[ROWS], found[ROWS * OUTPUTS];
-  uint32_t state = 1;
-  for (int i = 0; i < OUTPUTS * INPUTS; i++) codes[i] = (int8_t)(next_number(&state) >> 24);
-  for (int i = 0; i < ROWS * (INPUTS + 1); i++) rows[i] = (int16_t)(i % (INPUTS + 1) == INPUTS ? 0 : (int)(next_number(&state) >> 22) - 512);
-  for (int i = 0; i < OUTPUTS; i++) ones[i] = 1;
-  for (int i = 0; i < ROWS; i++) scales[i] = 1;
-  matrix m;
-  pool* p = pool_open(threads);
-  if (!p || matrix_of_codes(&m, codes, ones, 0, OUTPUTS, INPUTS, 0)) return -1;
-  operand x = {ROWS, INPUTS + 1, 0, rows, scales};
-  product(p, &m, &x, NOTHING, found);
+/* Small numbers: their sums saturate nowhere, and their products are exact in floats. */
+enum { ROWS = 21, OUTPUTS = 131, INPUTS = 77 };
+
+static int wrong_products(pool* p, const matrix* m, const int8_t* codes, const int8_t* rows, const operand* x) {
+  static float found[ROWS * (OUTPUTS + 16)];
   int wrong = 0;
+  product(p, m, x, NOTHING, found);
   for (int r = 0; r < ROWS; r++)
     for (int o = 0; o < OUTPUTS; o++) {
       int32_t sum = 0;
-      for (int i = 0; i < INPUTS; i++) sum += rows[r * (INPUTS + 1) + i] * codes[o * INPUTS + i];
-      wrong += found[r * OUTPUTS + o] != (float)sum;
+      for (int i = 0; i < INPUTS; i++) sum += rows[r * INPUTS + i] * codes[o * INPUTS + i];
+      wrong += found[r * spread(OUTPUTS) + o] != (float)sum;
     }
+  return wrong;
+}
+
+static int check_kind(pool* p, arithmetic kind) {
+  static int8_t codes[OUTPUTS * INPUTS], rows[ROWS * INPUTS];
+  static float floats_of[OUTPUTS * INPUTS], ones[OUTPUTS], rows_of[ROWS * INPUTS], scales[ROWS];
+  static char buffer[ROWS * 2 * (INPUTS + 64 + 128)];
+  uint32_t state = 1;
+  for (int i = 0; i < OUTPUTS * INPUTS; i++) floats_of[i] = codes[i] = (int8_t)(next_number(&state) >> 28) - 8;
+  for (int i = 0; i < ROWS * INPUTS; i++) rows_of[i] = rows[i] = (int8_t)(next_number(&state) >> 27) - 16;
+  for (int i = 0; i < OUTPUTS; i++) ones[i] = 1;
+  matrix m;
+  plain_matrix plain = {kind, codes, ones, floats_of, 0, OUTPUTS, INPUTS, 0};
+  if (matrix_pack(&m, &plain)) return -1;
+  operand x = {ROWS, INPUTS, rows_of, 0, 0};
+  if (kind != FLOATS) {
+    x = (operand){ROWS, code_stride(&m), 0, buffer, scales};
+    for (int r = 0; r < ROWS; r++) {
+      /* A row whose largest is the limit keeps its integers. */
+      rows[r * INPUTS] = (int8_t)(kind == NARROW ? m.row_limit : 100), rows_of[r * INPUTS] = rows[r * INPUTS];
+      if (kind == WIDE) m.row_limit = 100;
+      char* to = buffer + (size_t)r * code_stride(&m) * code_bytes(&m);
+      scales[r] = row_to_codes(&m, rows_of + r * INPUTS, to);
+    }
+  }
+  int wrong = wrong_products(p, &m, codes, rows, &x);
   matrix_free(&m);
+  return wrong;
+}
+
+int dragoman_check(int threads) {
+  pool* p = pool_open(threads);
+  if (!p) return -1;
+  int wrong = check_kind(p, FLOATS) || check_kind(p, WIDE) || check_kind(p, NARROW);
   pool_close(p);
   return wrong;
 }

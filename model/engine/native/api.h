@@ -16,8 +16,9 @@ typedef struct {
   float scale;
 } dragoman_shape;
 
-/* A matrix (outputs, inputs): codes with scales, or floats; the other is null. */
+/* A matrix (outputs, inputs): codes with scales, or floats; the other is null. `kind` is an arithmetic of matrix.h. */
 typedef struct {
+  int32_t kind;
   const int8_t* codes;
   const float *scales, *floats, *bias;
   int32_t outputs, inputs;

@@ -10,7 +10,7 @@
 #include "network.h"
 
 /* Panels of a group, rows whose scores of a group lie together in the second-level cache. */
-enum { GROUP_PANELS = 16, BLOCK_ROWS = 64, GROUP = GROUP_PANELS * PANEL };
+enum { GROUP_PANELS = 384 / PANEL, BLOCK_ROWS = 64, GROUP = GROUP_PANELS * PANEL };
 
 typedef struct {
   float score;
@@ -28,8 +28,10 @@ typedef struct {
   int width, groups;
   candidate* best;  /* (rows, groups, width) */
   weight* weights;  /* (rows, groups) */
+  /* (rows,): a score that `width` pieces are known to reach; whoever raises it late only loses time. */
+  _Atomic float* floors;
   float* forced;    /* (rows,): score of the piece that must come */
-  float* scores_of; /* (rows, columns) of the shortlist */
+  float* scores_of; /* (rows, spread(columns)) of the shortlist */
   int32_t* pieces;
   float* scores;
 } choice;
@@ -49,12 +51,15 @@ static void clear(candidate* best, int width) {
   for (int i = 0; i < width; i++) best[i] = (candidate){-INFINITY, INT32_MAX};
 }
 
-/* The best of scores x[0..n-1]; `pieces` are their numbers, or they count from `first`. */
-static void find_best(const float* x, int n, const int32_t* pieces, int first, candidate* best, int width) {
+/* The best of scores x[0..n-1] that are not below `floor_of_row`; `pieces` are their numbers, or they count from
+   `first`. */
+static void find_best(const float* x, int n, const int32_t* pieces, int first, float floor_of_row, candidate* best,
+                      int width) {
   for (int i = 0; i < n; i += LANES) {
     int some = n - i < LANES ? n - i : LANES;
     floats scores = some == LANES ? load(x + i) : load_some(x + i, some, -INFINITY);
-    if (!any(scores >= all(best[width - 1].score))) continue;
+    float reached = best[width - 1].score > floor_of_row ? best[width - 1].score : floor_of_row;
+    if (!any(scores >= all(reached))) continue;
     for (int j = 0; j < some; j++) insert(best, width, x[i + j], pieces ? pieces[i + j] : first + i + j);
   }
 }
@@ -86,8 +91,12 @@ static void take_group(const choice* c, int row, int group, float* x) {
   int forced = rows->forced[row];
   if (forced >= first && forced < first + n) c->forced[row] = x[forced - first];
   forbid(x, first, n, rows->endless[row]);
-  clear(c->best + place * c->width, c->width);
-  find_best(x, n, 0, first, c->best + place * c->width, c->width);
+  candidate* best = c->best + place * c->width;
+  clear(best, c->width);
+  float floor_of_row = atomic_load_explicit(c->floors + row, memory_order_relaxed);
+  find_best(x, n, 0, first, floor_of_row, best, c->width);
+  if (best[c->width - 1].score > floor_of_row)
+    atomic_store_explicit(c->floors + row, best[c->width - 1].score, memory_order_relaxed);
 }
 
 static void group_item(void* given, int group) {
@@ -136,7 +145,7 @@ static void shortlist_item(void* given, int row) {
   const choice* c = given;
   const segment* s = c->rows->segments[row];
   if (!s->allowed) return;
-  const float* of_row = c->scores_of + (size_t)row * c->n->chosen.output.outputs;
+  const float* of_row = c->scores_of + (size_t)row * spread(c->n->chosen.output.outputs);
   int forced = c->rows->forced[row], endless = c->rows->endless[row];
   float own[s->allowed];
   candidate best[c->width];
@@ -149,7 +158,7 @@ static void shortlist_item(void* given, int row) {
   weight all_of = weigh(own, s->allowed);
   for (int i = 0; i < s->allowed && s->pieces[i] <= END; i++)
     if (s->pieces[i] < END || endless) own[i] = -INFINITY;
-  find_best(own, s->allowed, s->pieces, 0, best, c->width);
+  find_best(own, s->allowed, s->pieces, 0, -INFINITY, best, c->width);
   answer(c, row, all_of, best);
 }
 
@@ -158,18 +167,20 @@ static int choose_of_all(choice* c) {
   size_t parts = (size_t)c->x.rows * c->groups;
   c->best = malloc(parts * c->width * sizeof *c->best);
   c->weights = malloc(parts * sizeof *c->weights);
-  int failed = !c->best || !c->weights;
+  c->floors = malloc(c->x.rows * sizeof *c->floors);
+  int failed = !c->best || !c->weights || !c->floors;
   if (!failed) {
+    for (int row = 0; row < c->x.rows; row++) atomic_init(c->floors + row, -INFINITY);
     pool_run(c->n->threads, group_item, c, c->groups);
     pool_run(c->n->threads, join_item, c, c->x.rows);
   }
-  free(c->best), free(c->weights);
+  free(c->best), free(c->weights), free((void*)c->floors);
   return failed ? -1 : 0;
 }
 
 static int choose_of_shortlists(choice* c) {
   const matrix* m = &c->n->chosen.output;
-  c->scores_of = malloc(4 * (size_t)c->x.rows * m->outputs);
+  c->scores_of = malloc(4 * (size_t)c->x.rows * spread(m->outputs));
   if (!c->scores_of) return -1;
   product(c->n->threads, m, &c->x, NOTHING, c->scores_of);
   pool_run(c->n->threads, shortlist_item, c, c->x.rows);

@@ -16,14 +16,14 @@ typedef struct {
 static void embed_item(void* given, int item) {
   const source_loop* l = given;
   for (int row = item * ROWS_AN_ITEM; row < (item + 1) * ROWS_AN_ITEM && row < l->rows; row++)
-    embed_row(l->n, &l->n->encoder, l->pieces[row], row - l->first[row], l->n->space.x + (size_t)row * l->n->width);
+    embed_row(l->n, &l->n->encoder, l->pieces[row], row - l->first[row], l->n->space.x + (size_t)row * spread(l->n->width));
 }
 
 static void rotate_item(void* given, int item) {
   const source_loop* l = given;
   int width = l->n->width;
   for (int row = item * ROWS_AN_ITEM; row < (item + 1) * ROWS_AN_ITEM && row < l->rows; row++) {
-    float* query = l->n->space.wide + (size_t)row * 3 * width;
+    float* query = l->n->space.wide + (size_t)row * spread(3 * width);
     rotate(l->n, query, l->n->encoder.heads, row - l->first[row]);
     rotate(l->n, query + width, l->n->encoder.heads, row - l->first[row]);
   }
@@ -36,8 +36,9 @@ static void attend_item(void* given, int item) {
   for (int row = item * ROWS_AN_ITEM; row < (item + 1) * ROWS_AN_ITEM && row < l->rows; row++) {
     int count = l->length[row];
     const float* keys[count];
-    for (int i = 0; i < count; i++) keys[i] = l->n->space.wide + (size_t)(l->first[row] + i) * 3 * width + width;
-    attend(shape, l->n->space.wide + (size_t)row * 3 * width, keys, count, l->n->space.y + (size_t)row * width);
+    for (int i = 0; i < count; i++) keys[i] = l->n->space.wide + (size_t)(l->first[row] + i) * spread(3 * width) + width;
+    attend(shape, l->n->space.wide + (size_t)row * spread(3 * width), keys, count,
+           l->n->space.y + (size_t)row * spread(width));
   }
 }
 
@@ -68,14 +69,14 @@ static operand layers(source_loop* l) {
 
 /* Keys and values of every source position, for every layer of the decoder. */
 static void remember(network* n, int count, segment** segments, operand x) {
-  size_t wide = 2 * (size_t)n->width;
+  int wide = 2 * n->width;
   for (int i = 0; i < n->decoder.count; i++) {
     product(n->threads, &n->decoder.layers[i].cross_memory, &x, NOTHING, n->space.wide);
     const float* from = n->space.wide;
     for (int s = 0; s < count; s++) {
-      size_t floats_of = segments[s]->length * wide;
-      memcpy(segments[s]->cross + i * floats_of, from, 4 * floats_of);
-      from += floats_of;
+      float* to = segments[s]->cross + (size_t)i * segments[s]->length * wide;
+      for (int row = 0; row < segments[s]->length; row++, to += wide, from += spread(wide))
+        memcpy(to, from, 4 * (size_t)wide);
     }
   }
 }

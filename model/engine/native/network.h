@@ -35,9 +35,9 @@ typedef struct {
 /* What rows of one call go through; grown as needed, never given back before the end. */
 typedef struct {
   int rows, width, widest;
-  float *x, *y, *added; /* (rows, width) */
-  float* wide;          /* (rows, widest) */
-  int16_t* codes;       /* (rows, widest + 1) */
+  float *x, *y, *added; /* (rows, spread(width)) */
+  float* wide;          /* (rows, spread(outputs)) of what was written last, at most (rows, spread(widest)) */
+  void* codes;          /* (rows, code_stride) of the matrix that comes next */
   float* code_scales;
 } work_space;
 

@@ -14,7 +14,7 @@ static void* grown(void* old, size_t bytes) {
 int make_room(work_space* s, int rows) {
   if (rows <= s->rows) return 0;
   rows += rows / 4;
-  size_t narrow = (size_t)rows * s->width, wide = (size_t)rows * (s->widest + 1);
+  size_t narrow = (size_t)rows * spread(s->width), wide = (size_t)rows * (spread(s->widest) + 64);
   s->x = grown(s->x, 4 * narrow), s->y = grown(s->y, 4 * narrow), s->added = grown(s->added, 4 * narrow);
   s->wide = grown(s->wide, 4 * wide), s->codes = grown(s->codes, 2 * wide);
   s->code_scales = grown(s->code_scales, 4 * (size_t)rows);
@@ -43,12 +43,9 @@ static void normalise(const float* x, norm by, int n, float* y) {
   for (i = 0; i < n; i++) y[i] = (x[i] - mean) * by_deviation * by.gamma[i] + by.beta[i];
 }
 
-static inline int code_stride(const matrix* m) { return 2 * m->pairs; }
-
-static void row_to_codes(network* n, const float* from, int row, const matrix* next) {
-  int16_t* codes = n->space.codes + (size_t)row * code_stride(next);
-  if (next->inputs % 2) codes[next->inputs] = 0;
-  n->space.code_scales[row] = round_row(from, codes, next->inputs, next->row_limit);
+static void round_row(network* n, const float* from, int row, const matrix* next) {
+  char* codes = (char*)n->space.codes + (size_t)row * code_stride(next) * code_bytes(next);
+  n->space.code_scales[row] = row_to_codes(next, from, codes);
 }
 
 typedef struct {
@@ -60,11 +57,12 @@ typedef struct {
 static void seam_row(const row_loop* l, int row) {
   const seam* s = &l->s;
   int width = s->n->width;
-  float *x = s->n->space.x + (size_t)row * width, *y = s->n->space.y + (size_t)row * width;
-  if (s->added) add_weighted(x, 1.0f, s->added + (size_t)row * width, width);
+  size_t first = (size_t)row * spread(width);
+  float *x = s->n->space.x + first, *y = s->n->space.y + first;
+  if (s->added) add_weighted(x, 1.0f, s->added + first, width);
   if (s->after.gamma) normalise(x, s->after, width, x);
   if (s->before.gamma) normalise(x, s->before, width, y);
-  if (s->next->codes) row_to_codes(s->n, s->before.gamma ? y : x, row, s->next);
+  if (s->next->kind != FLOATS) round_row(s->n, s->before.gamma ? y : x, row, s->next);
 }
 
 static void seam_item(void* given, int item) {
@@ -73,8 +71,8 @@ static void seam_item(void* given, int item) {
 }
 
 static operand operand_of(network* n, const float* rows_of, int rows, const matrix* next) {
-  if (next->codes) return (operand){rows, code_stride(next), 0, n->space.codes, n->space.code_scales};
-  return (operand){rows, next->inputs, rows_of, 0, 0};
+  if (next->kind != FLOATS) return (operand){rows, code_stride(next), 0, n->space.codes, n->space.code_scales};
+  return (operand){rows, spread(next->inputs), rows_of, 0, 0};
 }
 
 operand join(seam s, int rows) {
@@ -87,11 +85,11 @@ static void codes_item(void* given, int item) {
   const row_loop* l = given;
   const matrix* next = l->s.next;
   for (int row = item * ROWS_AN_ITEM; row < (item + 1) * ROWS_AN_ITEM && row < l->rows; row++)
-    row_to_codes(l->s.n, l->from + (size_t)row * next->inputs, row, next);
+    round_row(l->s.n, l->from + (size_t)row * spread(next->inputs), row, next);
 }
 
 operand as_operand(network* n, const float* rows_of, int rows, const matrix* next) {
-  if (next->codes) {
+  if (next->kind != FLOATS) {
     row_loop l = {{.n = n, .next = next}, rows_of, rows};
     pool_run(n->threads, codes_item, &l, (rows + ROWS_AN_ITEM - 1) / ROWS_AN_ITEM);
   }

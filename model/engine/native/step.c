@@ -30,7 +30,7 @@ static void embed_item(void* given, int item) {
   const step_loop* l = given;
   for (int row = item * ROWS_AN_ITEM; row < (item + 1) * ROWS_AN_ITEM && row < l->rows->rows; row++)
     embed_row(l->n, &l->n->decoder, l->rows->pieces[row], l->rows->positions[row],
-              l->n->space.x + (size_t)row * l->n->width);
+              l->n->space.x + (size_t)row * spread(l->n->width));
 }
 
 static float* past_of(const network* n, const segment* s, int layer, int row, int position) {
@@ -41,7 +41,7 @@ static void look_back(const step_loop* l, int row) {
   network* n = l->n;
   const segment* s = l->rows->segments[row];
   int position = l->rows->positions[row], place = l->rows->places[row];
-  float* query = n->space.wide + (size_t)row * 3 * n->width;
+  float* query = n->space.wide + (size_t)row * spread(3 * n->width);
   if (n->rotations) {
     rotate(n, query, n->decoder.heads, position);
     rotate(n, query + n->width, n->decoder.heads, position);
@@ -51,7 +51,7 @@ static void look_back(const step_loop* l, int row) {
   const int32_t* ancestors = s->ancestors + (size_t)place * s->positions;
   for (int i = 0; i <= position; i++) keys[i] = past_of(n, s, l->layer, s->rows == 1 ? 0 : ancestors[i], i);
   attention_shape shape = {n->decoder.heads, n->width};
-  attend(shape, query, keys, position + 1, n->space.y + (size_t)row * n->width);
+  attend(shape, query, keys, position + 1, n->space.y + (size_t)row * spread(n->width));
 }
 
 static void look_at_source(const step_loop* l, int row) {
@@ -61,7 +61,8 @@ static void look_at_source(const step_loop* l, int row) {
   const float* keys[s->length];
   for (int i = 0; i < s->length; i++) keys[i] = cross + (size_t)i * 2 * n->width;
   attention_shape shape = {n->decoder.heads, n->width};
-  attend(shape, n->space.wide + (size_t)row * n->width, keys, s->length, n->space.y + (size_t)row * n->width);
+  size_t first = (size_t)row * spread(n->width);
+  attend(shape, n->space.wide + first, keys, s->length, n->space.y + first);
 }
 
 static void look_back_item(void* given, int item) {
