@@ -13,6 +13,7 @@ COMMANDS = {
         "models_exchange", "import_marian", "worker", "Make a checkpoint of a Marian (OPUS-MT) model."
     ),
     "list": LazyCommand("models_show", "list_models", "worker", "List the shipped checkpoints and others."),
+    "shortlist": LazyCommand("models_shortlist", "shortlist", "worker", "Learn which pieces a translation may have."),
     "show": LazyCommand("models_show", "show", "worker", "Show what is in a checkpoint."),
     "verify": LazyCommand("models_show", "verify", "worker", "Check that a checkpoint is whole."),
 }

@@ -15,6 +15,7 @@ from ..model.checkpoint import load_checkpoint, save_checkpoint
 from ..model.checkpoint_config import STORAGES, Storage
 from ..model.manifest import CheckpointError, read_manifest
 from ..model.shipped import checkpoints_in, find_checkpoint, shipped_checkpoints
+from ..model.shortlist_file import ShortlistSize
 from ..model.summary import CheckpointSummary, summarise
 
 as_json = click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
@@ -68,6 +69,7 @@ def show(folder: Path, as_json: bool) -> None:
         ("architecture", f"{summary.config.architecture}: {shape}"),
         ("vocabulary", f"{summary.config.vocabulary.kind}: {' '.join(summary.config.vocabulary.files)}"),
         ("storage", summary.config.storage),
+        ("shortlist", _sizes(summary.shortlist)),
         ("parameters", f"{summary.parameter_count:,}"),
         *((f"  {part}", f"{count:,}") for part, count in summary.parameters.items()),
         ("size", f"{summary.manifest.size_bytes:,} bytes"),
@@ -87,7 +89,8 @@ def verify(folder: Path) -> None:
     manifest = read_manifest(folder)
     click.echo(
         f"{checkpoint.version} is whole: {len(manifest.files)} files, {manifest.size_bytes:,} bytes, "
-        f"{len(checkpoint.vocabulary):,} pieces; loaded in {seconds:.2f} s"
+        f"{len(checkpoint.vocabulary):,} pieces, {'with' if checkpoint.shortlist else 'without'} a shortlist; "
+        f"loaded in {seconds:.2f} s"
     )
 
 
@@ -99,7 +102,7 @@ def convert(folder: Path, output: Path, storage: Storage) -> None:
     """Save the checkpoint in FOLDER as OUTPUT, its weights stored otherwise.
 
     int8 is about half of float16 and changes each weight by at most 0.4 % of the largest of its row: measure the
-    quality again (`dragoman evaluate`), the model card is copied as it is.
+    quality again (`dragoman evaluate`), the model card and a shortlist are copied as they are.
     """
     save_checkpoint(load_checkpoint(folder, torch.device("cpu")), output, storage)
     before, after = summarise(folder), summarise(output)
@@ -139,11 +142,21 @@ def _described(summary: CheckpointSummary) -> dict[str, Any]:
         "sha256": summary.manifest.sha256,
         "config": summary.config.model_dump(),
         "parameters": dict(summary.parameters),
+        "shortlist": asdict(summary.shortlist) if summary.shortlist else None,
         "files": {name: asdict(facts) for name, facts in summary.manifest.files.items()},
         "size_bytes": summary.manifest.size_bytes,
         "card": summary.card,
         "folder": str(summary.folder),
     }
+
+
+def _sizes(shortlist: ShortlistSize | None) -> str:
+    if shortlist is None:
+        return "none"
+    return (
+        f"{shortlist.likeliest:,} likely pieces for {shortlist.source_pieces:,} source pieces, "
+        f"{shortlist.frequent:,} frequent ones"
+    )
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

@@ -4,7 +4,9 @@
     model.safetensors  weights as 16-bit floats, 32-bit floats or 8-bit integers
     (vocabulary)       one file or several, by kind: tokenizer.model (SentencePiece), characters.json, ...
     README.md          model card: data, licence, attribution, command, measured quality
-    manifest.json      size and SHA-256 of each of the above
+    manifest.json      size and SHA-256 of each of the others
+
+and, if it has a shortlist, shortlist.safetensors with the likeliest target pieces of each source piece.
 
 Knows the folder and what belongs together; knows nothing of text or decoding.
 """
@@ -20,7 +22,16 @@ from torch import Tensor
 from ..errors import ConfigurationError
 from .architectures.catalog import describe
 from .architectures.network import Network
-from .checkpoint_config import CONFIG, FIXED_FILES, WEIGHTS, CheckpointConfig, Storage, VocabularyConfig, read_config
+from .checkpoint_config import (
+    CONFIG,
+    FIXED_FILES,
+    SHORTLIST,
+    WEIGHTS,
+    CheckpointConfig,
+    Storage,
+    VocabularyConfig,
+    read_config,
+)
 from .manifest import (
     CARD,
     FORMAT_VERSION,
@@ -33,6 +44,8 @@ from .manifest import (
     write_manifest,
 )
 from .replacement import replacing
+from .shortlist import Shortlist
+from .shortlist_file import read_shortlist, write_shortlist
 from .threads import one_thread
 from .vocabularies.catalog import VOCABULARIES, load_vocabulary
 from .vocabularies.vocabulary import Vocabulary
@@ -46,7 +59,7 @@ NAMED_WEIGHTS = 3
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A network with its vocabulary, its name and the language pairs it translates."""
+    """A network with its vocabulary, its name, the language pairs it translates and, if it has one, a shortlist."""
 
     name: str
     pairs: tuple[tuple[str, str], ...]
@@ -54,26 +67,37 @@ class Checkpoint:
     vocabulary: Vocabulary
     card: str
     sha256: str = ""
+    shortlist: Shortlist | None = None
 
     @property
     def version(self) -> str:
         """Name and content hash: what the history calls the model version."""
         return f"{self.name}@{self.sha256[:12]}"
 
+    def require_shortlist(self) -> Shortlist:
+        """The shortlist; raises `ConfigurationError` naming the command that learns one if it has none."""
+        if self.shortlist is None:
+            raise ConfigurationError(
+                f"the model {self.version} has no shortlist: learn one with "
+                "`dragoman models shortlist CHECKPOINT CORPUS`, or translate without"
+            )
+        return self.shortlist
+
 
 def save_checkpoint(checkpoint: Checkpoint, folder: Path, storage: Storage = "float16") -> str:
     """Write `folder` as a whole or not at all, replacing an older checkpoint; returns the content hash.
 
-    Raises `CheckpointError` when the disk refuses, when a weight is not finite as `storage`, or when network and
-    vocabulary do not fit each other; the older checkpoint is then untouched.
+    Raises `CheckpointError` when the disk refuses, when a weight is not finite as `storage`, or when network,
+    vocabulary and shortlist do not fit each other; the older checkpoint is then untouched.
     """
     folder = folder.resolve()
     check_replaceable(folder)
     _check_vocabulary(checkpoint.vocabulary, checkpoint.network, f"the checkpoint {checkpoint.name}")
+    _check_shortlist(checkpoint)
     try:
         with replacing(folder, replaced_name(folder)) as fresh:
             _write_files(checkpoint, fresh, storage)
-            return write_manifest(fresh, [*FIXED_FILES, *checkpoint.vocabulary.files()]).sha256
+            return write_manifest(fresh, _file_names(checkpoint)).sha256
     except OSError as error:
         raise CheckpointError(
             f"the checkpoint {folder} cannot be written, what was there is untouched: {error}"
@@ -99,11 +123,12 @@ def load_checkpoint(folder: Path, device: torch.device) -> Checkpoint:
         with one_thread():
             network, vocabulary = _build(folder, config)
             network = _with_weights(network, read_float_weights(folder / WEIGHTS, device), folder / WEIGHTS)
+        shortlist = _read_shortlist(folder, vocabulary) if SHORTLIST in manifest.files else None
     except OSError as error:
         raise CheckpointError(f"the checkpoint {folder} cannot be read: {error}") from error
     except UnicodeDecodeError as error:
         raise CheckpointError(f"{folder / CARD} is not UTF-8: convert it, and save the checkpoint again") from error
-    return Checkpoint(config.name, config.language_pairs, network, vocabulary, card, manifest.sha256)
+    return Checkpoint(config.name, config.language_pairs, network, vocabulary, card, manifest.sha256, shortlist)
 
 
 def _build(folder: Path, config: CheckpointConfig) -> tuple[Network, Vocabulary]:
@@ -129,6 +154,19 @@ def _check_vocabulary(vocabulary: Vocabulary, network: Network, subject: str) ->
                 f"{subject} mixes a vocabulary of {has} pieces with a network of {wants}: "
                 "take both from one training run"
             )
+
+
+def _check_shortlist(checkpoint: Checkpoint) -> None:
+    if checkpoint.shortlist is None:
+        return
+    try:
+        checkpoint.shortlist.check_fit(checkpoint.vocabulary.source_size, len(checkpoint.vocabulary))
+    except ConfigurationError as error:
+        raise CheckpointError(f"the shortlist of {checkpoint.name} is for another vocabulary: {error}") from error
+
+
+def _read_shortlist(folder: Path, vocabulary: Vocabulary) -> Shortlist:
+    return read_shortlist(folder / SHORTLIST, vocabulary.source_size, len(vocabulary))
 
 
 def _with_weights(network: Network, weights: Mapping[str, Tensor], path: Path) -> Network:
@@ -162,6 +200,13 @@ def _write_files(checkpoint: Checkpoint, folder: Path, storage: Storage) -> None
     for name, content in checkpoint.vocabulary.files().items():
         (folder / name).write_bytes(content)
     write_weights(folder / WEIGHTS, checkpoint.network.state_dict(), storage)
+    if checkpoint.shortlist is not None:
+        write_shortlist(folder / SHORTLIST, checkpoint.shortlist)
+
+
+def _file_names(checkpoint: Checkpoint) -> list[str]:
+    optional = [] if checkpoint.shortlist is None else [SHORTLIST]
+    return [*FIXED_FILES, *checkpoint.vocabulary.files(), *optional]
 
 
 def _describe(checkpoint: Checkpoint, storage: Storage) -> CheckpointConfig:

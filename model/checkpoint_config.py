@@ -14,6 +14,8 @@ CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 # What every checkpoint has; the files of its vocabulary come to these.
 FIXED_FILES = (CONFIG, WEIGHTS, CARD)
+# What a checkpoint may have. One with it is refused by a Dragoman that does not know the file, never read wrongly.
+SHORTLIST = "shortlist.safetensors"
 
 
 class _Section(BaseModel):
@@ -64,9 +66,9 @@ def read_config(folder: Path, manifest: Manifest) -> CheckpointConfig:
 def _check_files(folder: Path, config: CheckpointConfig, manifest: Manifest) -> None:
     for name in config.vocabulary.files:
         check_file_name(name, folder / CONFIG)
-        if name not in manifest.files or name in FIXED_FILES:
+        if name not in manifest.files or name in (*FIXED_FILES, SHORTLIST):
             raise CheckpointError(f"{folder / CONFIG} takes {name} for a file of the vocabulary, the manifest does not")
-    strange = sorted({*manifest.files} - {*FIXED_FILES, *config.vocabulary.files})
+    strange = sorted({*manifest.files} - {*FIXED_FILES, SHORTLIST, *config.vocabulary.files})
     if strange:
         raise CheckpointError(f"{folder / strange[0]} is of no use to a checkpoint: remove it from the manifest too")
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import safetensors
 
-from .checkpoint_config import WEIGHTS, CheckpointConfig, read_config
+from .checkpoint_config import SHORTLIST, WEIGHTS, CheckpointConfig, read_config
 from .manifest import CARD, CheckpointError, Manifest, read_manifest
+from .shortlist_file import ShortlistSize, shortlist_size
 from .weights import is_weight
 
 
@@ -22,6 +23,7 @@ class CheckpointSummary:
     manifest: Manifest
     card: str
     parameters: Mapping[str, int]
+    shortlist: ShortlistSize | None = None
 
     @property
     def version(self) -> str:
@@ -48,7 +50,8 @@ def summarise(folder: Path) -> CheckpointSummary:
         manifest = read_manifest(folder)
         config = read_config(folder, manifest)
         card = (folder / CARD).read_text(encoding="utf-8")
-        return CheckpointSummary(folder, config, manifest, card, _count_parameters(folder / WEIGHTS))
+        shortlist = shortlist_size(folder / SHORTLIST) if SHORTLIST in manifest.files else None
+        return CheckpointSummary(folder, config, manifest, card, _count_parameters(folder / WEIGHTS), shortlist)
     except (OSError, UnicodeDecodeError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"the checkpoint {folder} cannot be read: {error}") from error
 

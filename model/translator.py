@@ -4,8 +4,11 @@ Knows checkpoint, tokenizer, network and search; knows nothing of jobs.
 """
 
 import re
+import threading
+import weakref
 import zlib
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -13,11 +16,17 @@ from typing import Self
 import torch
 
 from ..errors import ConfigurationError
+from .architectures.network import Network
 from .arithmetic import ROW_MULTIPLE, source_length
 from .batching import BatchLimits, pack
 from .checkpoint import Checkpoint, load_checkpoint
 from .decoding import Hypothesis, Rows, SearchOptions, search
-from .vocabularies.vocabulary import END, PAD, UNKNOWN
+from .engine.choosing import EngineName, Precision, choose_engine
+from .engine.engine import Engine
+from .engine.limits import EngineLimits
+from .engine.request import Request
+from .engine.static_engine import StaticEngine
+from .vocabularies.vocabulary import END, PAD, UNKNOWN, Vocabulary
 
 # The translation of a segment has at most this many times its pieces, and some for very short ones.
 TARGET_PIECES_PER_SOURCE_PIECE = 2
@@ -45,17 +54,49 @@ class Translation:
 
 
 class Translator:
-    """One checkpoint loaded on one device. Not thread-safe: one thread translates."""
+    """One checkpoint loaded on one device, with the engine that runs it.
 
-    def __init__(self, checkpoint: Checkpoint, device: torch.device) -> None:
+    Thread-safe where it has an engine; without one (the reference: plain PyTorch) one thread translates. An engine runs
+    until `close`, or until nobody holds the translator any more.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: torch.device, engine: Engine | None = None) -> None:
         self.checkpoint = checkpoint
         self.device = device
+        self.engine = engine
+        self._folder: Path | None = None
+        self._static: StaticEngine | None = None
+        self._lock = threading.RLock()
+        self._closing = [weakref.finalize(self, engine.close)] if engine else []
 
     @classmethod
-    def load(cls, folder: Path, device: str = "auto") -> Self:
-        """Load a checkpoint folder; `device` is cpu, cuda:N or auto (CUDA where there is one)."""
+    def load(
+        cls,
+        folder: Path,
+        device: str = "auto",
+        engine: EngineName = "auto",
+        precision: Precision = "auto",
+        limits: EngineLimits | None = None,
+    ) -> Self:
+        """Load a checkpoint folder; `device` is cpu, cuda:N or auto (CUDA where there is one).
+
+        `engine` is native (C on the CPU), torch (CUDA), ctranslate2, reference, or auto; see `engine.choosing`.
+        """
         chosen = resolve_device(device)
-        return cls(load_checkpoint(folder, chosen), chosen)
+        checkpoint = load_checkpoint(folder, chosen)
+        translator = cls(
+            checkpoint, chosen, choose_engine(checkpoint, chosen, (engine, precision), limits or EngineLimits())
+        )
+        if translator.engine is not None:
+            # The engine has its own copy; the reference, if it is ever asked, reads the file again.
+            checkpoint.network.to("meta")
+            translator._folder = folder
+        return translator
+
+    def close(self) -> None:
+        """Stop the engine; what waits for it fails."""
+        for finalizer in self._closing:
+            finalizer()
 
     @property
     def version(self) -> str:
@@ -100,21 +141,41 @@ class Translator:
             raise ConfigurationError(f"the model {self.version} has no pieces for the prefix {text!r}: take another")
         return replace(options, prefix=tuple(pieces))
 
-    def translate_pieces(self, sources: Sequence[Sequence[int]], options: SearchOptions) -> list[Translation]:
-        """Translate one padded batch of source pieces, as `encode` gives them, in the order given.
+    def submit(
+        self, texts: Sequence[str], options: SearchOptions | None = None, target: str | None = None, priority: int = 0
+    ) -> list[Future[Translation]]:
+        """Let the texts be translated together with whatever else is; returns a future for each, at once.
 
-        Bit for bit the same in any batch (see `arithmetic`). Raises `ConfigurationError` for a `max_pieces` or a
-        prefix beyond what the network takes.
+        A lower `priority` comes first. Blocks only while too many segments wait (`EngineLimits.waiting`). A future may
+        be cancelled until it is done. Raises `ConfigurationError` for a text of more than `max_source_pieces`.
+        """
+        sources = self.encode(texts, target)
+        self.check_lengths(sources)
+        return self.submit_pieces(sources, options or SearchOptions(), priority)
+
+    def submit_pieces(
+        self, sources: Sequence[Sequence[int]], options: SearchOptions, priority: int = 0
+    ) -> list[Future[Translation]]:
+        """As `submit`, of source pieces as `encode` gives them."""
+        requests = self._requests(sources, options, priority)
+        engine = self.engine if self.engine is not None and needs_no_reference(options) else self._static_engine()
+        engine.submit(requests)
+        return [request.future for request in requests]
+
+    def translate_pieces(self, sources: Sequence[Sequence[int]], options: SearchOptions) -> list[Translation]:
+        """Translate source pieces, as `encode` gives them, in the order given.
+
+        Bit for bit the same whatever else is translated (see `arithmetic`). Raises `ConfigurationError` for a
+        `max_pieces` or a prefix beyond what the network takes.
         """
         if not sources:
             return []
-        seeds = tuple(_seed(source) for source in sources)
-        rows = Rows(self._limits(sources, options), self.device, seeds=seeds, multiple=ROW_MULTIPLE)
-        network = self.checkpoint.network
-        with torch.inference_mode():
-            state = network.start(self._padded(sources))
-            hypotheses = search(network.step, state, rows, options)
-        return self._translations(sources, hypotheses)
+        if self.engine is None or not needs_no_reference(options):
+            requests = self._requests(sources, options, 0)
+            with self._lock:
+                found = self._search(requests)
+            return [request.convert(hypotheses) for request, hypotheses in zip(requests, found, strict=True)]
+        return [future.result() for future in self.submit_pieces(sources, options)]
 
     def translate(
         self,
@@ -123,20 +184,25 @@ class Translator:
         limits: BatchLimits | None = None,
         target: str | None = None,
     ) -> list[Translation]:
-        """Translate any number of texts in length-sorted batches; the order of the answers is that of the texts.
+        """Translate any number of texts; the order of the answers is that of the texts.
 
-        Raises `ConfigurationError` for a text of more than `max_source_pieces`.
+        The reference cuts them into length-sorted batches within `limits`; an engine has limits of its own. Raises
+        `ConfigurationError` for a text of more than `max_source_pieces`.
         """
         sources = self.encode(texts, target)
         self.check_lengths(sources)
+        chosen = options or SearchOptions()
         order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
-        lengths = [len(sources[i]) + 1 for i in order]
-        results: list[tuple[int, Translation]] = []
-        for run in pack(lengths, limits or BatchLimits(tokens=4096, rows=128)):
-            batch = [order[place] for place in run]
-            translations = self.translate_pieces([sources[i] for i in batch], options or SearchOptions())
-            results += zip(batch, translations, strict=True)
-        return [translation for _, translation in sorted(results, key=lambda result: result[0])]
+        if self.engine is not None and needs_no_reference(chosen):
+            # The longest first: at the end, when no more wait, those that run are short.
+            batches = [order[::-1]] if order else []
+        else:
+            runs = pack([len(sources[i]) + 1 for i in order], limits or BatchLimits(tokens=4096, rows=128))
+            batches = [[order[place] for place in run] for run in runs]
+        results: dict[int, Translation] = {}
+        for batch in batches:
+            results |= zip(batch, self.translate_pieces([sources[i] for i in batch], chosen), strict=True)
+        return [results[i] for i in range(len(sources))]
 
     def check_lengths(self, sources: Sequence[Sequence[int]]) -> None:
         """Raise `ConfigurationError` for the first text of more than `max_source_pieces`."""
@@ -156,21 +222,90 @@ class Translator:
             return (options.max_pieces,) * len(sources)
         return tuple(min(_target_limit(len(source)) + len(options.prefix), most) for source in sources)
 
-    def _padded(self, sources: Sequence[Sequence[int]]) -> torch.Tensor:
-        """The sources with END and the dummy rows and the padding that `arithmetic` asks for: (B, S)."""
-        length = min(source_length(max(map(len, sources)) + 1), self.checkpoint.network.config.max_positions)
-        spare = [[END]] * (-len(sources) % ROW_MULTIPLE)
-        return pad([*([*source, END] for source in sources), *spare], length).to(self.device)
+    def _requests(self, sources: Sequence[Sequence[int]], options: SearchOptions, priority: int) -> list[Request]:
+        shortlist = self.checkpoint.require_shortlist() if options.vocabulary == "shortlist" else None
+        return [
+            Request(
+                source=(*source, END),
+                options=options,
+                limit=limit,
+                convert=Conversion(self.checkpoint.vocabulary, len(source)),
+                priority=priority,
+                seed=_seed(source) if options.sampling else 0,
+                shortlist=None if shortlist is None else shortlist.candidates(source, options.prefix),
+            )
+            for source, limit in zip(sources, self._limits(sources, options), strict=True)
+        ]
 
-    def _translations(
-        self, sources: Sequence[Sequence[int]], found: Sequence[Sequence[Hypothesis]]
-    ) -> list[Translation]:
-        texts = iter(self.checkpoint.vocabulary.decode([one.pieces for hypotheses in found for one in hypotheses]))
-        translations = []
-        for source, hypotheses in zip(sources, found, strict=True):
-            best, *others = [_translation(len(source), next(texts), one) for one in hypotheses]
-            translations.append(replace(best, alternatives=tuple(others)))
-        return translations
+    def _static_engine(self) -> StaticEngine:
+        with self._lock:
+            if self._static is None:
+                # Not a method of ours: the engine must not keep the translator alive.
+                search_of, lock = self._reference_search(), self._lock
+
+                def translate(requests: Sequence[Request]) -> list[list[Hypothesis]]:
+                    with lock:
+                        return search_of(requests)
+
+                self._static = StaticEngine(translate, EngineLimits().waiting)
+                self._closing.append(weakref.finalize(self, self._static.close))
+            return self._static
+
+    def _search(self, requests: Sequence[Request]) -> list[list[Hypothesis]]:
+        return self._reference_search()(requests)
+
+    def _reference_search(self) -> "ReferenceSearch":
+        network = self.checkpoint.network
+        if self._folder is not None and next(network.parameters()).is_meta:
+            self.checkpoint = load_checkpoint(self._folder, self.device)
+        return ReferenceSearch(self.checkpoint.network, self.device)
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceSearch:
+    """Plain PyTorch: one padded batch through the network and its search."""
+
+    network: Network
+    device: torch.device
+
+    def __call__(self, requests: Sequence[Request]) -> list[list[Hypothesis]]:
+        """The hypotheses of requests that have the same options."""
+        rows = Rows(
+            tuple(request.limit for request in requests),
+            self.device,
+            seeds=tuple(request.seed for request in requests),
+            multiple=ROW_MULTIPLE,
+            allowed=tuple(request.shortlist for request in requests if request.shortlist is not None),
+        )
+        with torch.inference_mode():
+            state = self.network.start(self._padded([request.source for request in requests]))
+            return search(self.network.step, state, rows, requests[0].options)
+
+    def _padded(self, sources: Sequence[Sequence[int]]) -> torch.Tensor:
+        """The sources with the dummy rows and the padding that `arithmetic` asks for: (B, S)."""
+        length = min(source_length(max(map(len, sources))), self.network.config.max_positions)
+        spare = [[END]] * (-len(sources) % ROW_MULTIPLE)
+        return pad([*sources, *spare], length).to(self.device)
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """From the hypotheses of a segment of so many source pieces to its translation."""
+
+    vocabulary: Vocabulary
+    source_pieces: int
+
+    def __call__(self, hypotheses: Sequence[Hypothesis]) -> Translation:
+        """The best, with the others as its alternatives."""
+        texts = self.vocabulary.decode([one.pieces for one in hypotheses])
+        found = zip(texts, hypotheses, strict=True)
+        best, *others = [_translation(self.source_pieces, text, one) for text, one in found]
+        return replace(best, alternatives=tuple(others))
+
+
+def needs_no_reference(options: SearchOptions) -> bool:
+    """Whether an engine's running batch knows these options; what it does not know, the reference does."""
+    return options.sampling is None and not options.looks_at_attention and not options.no_repeat_ngram
 
 
 def _translation(source_pieces: int, text: str, hypothesis: Hypothesis) -> Translation:

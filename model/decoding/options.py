@@ -10,6 +10,8 @@ from ..vocabularies.vocabulary import BEGIN, END, PAD
 
 # "none" is the cheapest, "hard" fills `Hypothesis.alignment`, "soft" fills `Hypothesis.attention` too.
 Alignment = Literal["none", "hard", "soft"]
+# The target pieces that a translation may be made of: all, or those that the checkpoint's shortlist has for its source.
+Choice = Literal["whole", "shortlist"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,8 @@ class SearchOptions:
     (Wu et al. 2016, arXiv:1609.08144, whose length penalty is another); it needs an architecture with attention.
     A translation has at least `min_pieces`, if its limit allows, and at most `max_pieces` (None: the caller's
     limits); no sequence of `no_repeat_ngram` pieces comes twice (0: any may); it begins with the pieces `prefix`,
-    which these rules do not touch.
+    which these rules do not touch. With `vocabulary` "shortlist" pieces are chosen, and probabilities are, over the
+    segment's own shortlist alone, whatever its neighbours: quicker, and a piece that is not on it cannot come.
     """
 
     beam_size: int = 4
@@ -59,6 +62,7 @@ class SearchOptions:
     prefix: tuple[int, ...] = ()
     sampling: Sampling | None = None
     alignment: Alignment = "none"
+    vocabulary: Choice = "whole"
 
     def __post_init__(self) -> None:
         _require(self.beam_size >= 1, f"a beam of {self.beam_size} holds nothing: take 1 (greedy) or more")

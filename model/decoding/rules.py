@@ -20,30 +20,35 @@ NEVER = float("-inf")
 
 @dataclass(frozen=True, slots=True)
 class RowRule:
-    """What holds for the rows of one segment: pieces they begin with, the fewest and the most they may have."""
+    """What holds for the rows of one segment: pieces they begin with, the fewest and the most they may have.
+
+    Only the pieces `allowed` (A,) may come; None: any.
+    """
 
     prefix: tuple[int, ...]
     min_pieces: int
     max_pieces: int
+    allowed: Tensor | None = None
 
 
 def row_rules(rows: Rows, options: SearchOptions) -> list[RowRule]:
     """The rule of each segment; raises `ConfigurationError` for a prefix that cannot be."""
-    prefixes = rows.prefixes_under(options)
+    prefixes, allowed = rows.prefixes_under(options), rows.allowed_pieces(options)
     return [
-        RowRule(prefix, min(options.min_pieces, limit), limit)
-        for prefix, limit in zip(prefixes, rows.limits, strict=True)
+        RowRule(prefix, min(options.min_pieces, limit), limit, pieces)
+        for prefix, limit, pieces in zip(prefixes, rows.limits, allowed, strict=True)
     ]
 
 
 def log_probabilities(scores: Tensor, pieces: Tensor, rules: Sequence[RowRule], no_repeat_ngram: int) -> Tensor:
     """What the next piece of each row adds to its log-probability (N, V), after `pieces` (N, T); -inf: it may not be.
 
-    Probabilities are the network's own: what the rules take away is not given to other pieces. A row at its limit
-    has no choice but END, which then says nothing of the translation and adds 0.
+    Probabilities are the network's own over the pieces that its segment may have at all: what the other rules take
+    away is not given to other pieces. A row at its limit has no choice but END, which then says nothing of the
+    translation and adds 0.
     """
     position = pieces.shape[1]
-    allowed = scores.log_softmax(-1)
+    allowed = _shortlisted(scores, rules).log_softmax(-1)
     forced = _forced(allowed, rules, position)
     allowed[:, FORBIDDEN] = NEVER
     if no_repeat_ngram:
@@ -59,6 +64,19 @@ def log_probabilities(scores: Tensor, pieces: Tensor, rules: Sequence[RowRule], 
         allowed[full] = NEVER
         allowed[full, END] = 0.0
     return allowed
+
+
+def _shortlisted(scores: Tensor, rules: Sequence[RowRule]) -> Tensor:
+    """The scores (N, V), -inf for what the row's segment cannot have: so it has no share of the probability either."""
+    listed = [(row, rule.allowed) for row, rule in enumerate(rules) if rule.allowed is not None]
+    if not listed:
+        return scores
+    lengths = torch.tensor([len(pieces) for _, pieces in listed])
+    rows = torch.tensor([row for row, _ in listed]).repeat_interleave(lengths).to(scores.device)
+    pieces = torch.cat([pieces for _, pieces in listed])
+    kept = torch.full_like(scores, NEVER)
+    kept[rows, pieces] = scores[rows, pieces]
+    return kept
 
 
 def _forced(log_probabilities: Tensor, rules: Sequence[RowRule], position: int) -> list[tuple[int, int, float]]:

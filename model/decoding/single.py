@@ -87,5 +87,6 @@ def _repeat(state: State, rows: Rows, count: int) -> Rows:
     fill = -len(order) % rows.multiple
     state.select(_index(order + [0] * fill, rows))
     prefixes = tuple(rows.prefixes[segment] for segment in order) if rows.prefixes else ()
+    allowed = tuple(rows.allowed[segment] for segment in order) if rows.allowed else ()
     limits = tuple(rows.limits[segment] for segment in order)
-    return Rows(limits, rows.device, prefixes, (), rows.multiple)
+    return Rows(limits, rows.device, prefixes, (), rows.multiple, allowed)

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ...errors import ConfigurationError
-from ..vocabularies.vocabulary import BEGIN
+from ..vocabularies.vocabulary import BEGIN, END
 from .options import SearchOptions, check_prefix
 
 
@@ -38,7 +40,8 @@ class Rows:
 
     `prefixes` are pieces that each translation must begin with, in the place of the options' one. `seeds` tell
     segments apart when they are sampled. With `multiple`, steps always have a multiple of so many rows: the state
-    then begins with as many rows as that takes, those of the segments first (see `arithmetic`).
+    then begins with as many rows as that takes, those of the segments first (see `arithmetic`). `allowed` are the
+    pieces that each translation may be made of, each once, with END and those of the prefix; empty: any may come.
     """
 
     limits: tuple[int, ...]
@@ -46,6 +49,7 @@ class Rows:
     prefixes: tuple[tuple[int, ...], ...] = ()
     seeds: tuple[int, ...] = ()
     multiple: int = 1
+    allowed: tuple[NDArray[np.int32], ...] = ()
 
     def prefixes_under(self, options: SearchOptions) -> tuple[tuple[int, ...], ...]:
         """The prefix of each segment; raises `ConfigurationError` for one that cannot be."""
@@ -53,6 +57,19 @@ class Rows:
         for prefix, limit in zip(prefixes, self.limits, strict=True):
             check_prefix(prefix, limit)
         return prefixes
+
+    def allowed_pieces(self, options: SearchOptions) -> tuple[Tensor | None, ...]:
+        """What each translation may be made of, on the device of the search; None: any piece.
+
+        Raises `ConfigurationError` where END or the prefix is not among it.
+        """
+        if not self.allowed:
+            return (None,) * len(self.limits)
+        for pieces, prefix in zip(self.allowed, self.prefixes_under(options), strict=True):
+            missing = {END, *prefix} - {*pieces.tolist()}
+            if missing:
+                raise ConfigurationError(f"the allowed pieces lack {min(missing)}, which END or the prefix needs")
+        return tuple(torch.from_numpy(pieces).long().to(self.device) for pieces in self.allowed)
 
 
 class Stepper(Generic[State]):

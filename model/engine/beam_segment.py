@@ -5,7 +5,6 @@ The rules are those of `decoding.beam`, segment by segment. Letters: K beam size
 
 from collections.abc import Sequence
 
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,8 +42,8 @@ class BeamSegment(RunningSegment):
             scores = np.where(np.arange(self.width) == 0, np.float32(0), np.float32(NEVER))[None].repeat(len(scores), 0)
         totals = (scores + self._totals[:, None]).ravel()
         best = np.argsort(-totals, kind="stable")[: 2 * beam_size]
-        own = scores.ravel()[best].tolist()
-        candidates = list(zip(totals[best].tolist(), (best // self.width).tolist(), pieces.ravel()[best].tolist(), own))
+        columns = (totals[best], best // self.width, pieces.ravel()[best], scores.ravel()[best])
+        candidates = list(zip(*(column.tolist() for column in columns), strict=True))
         for total, row, piece, score in candidates[:beam_size]:
             if piece == END and total > NEVER:
                 self._finish(row, score)
@@ -72,7 +71,7 @@ class BeamSegment(RunningSegment):
             return True
         if len(self._finished) < options.beam_size:
             return False
-        return best / self.position**options.length_penalty <= self._finished[-1].score
+        return bool(best / self.position**options.length_penalty <= self._finished[-1].score)
 
     def _finish(self, row: int, score: float) -> None:
         """The hypothesis that ends here: the way back from `row` to the first step."""
@@ -84,5 +83,3 @@ class BeamSegment(RunningSegment):
         self._finished.append(self.hypothesis(pieces[::-1], scores[::-1]))
         self._finished.sort(key=lambda one: -one.score)
         del self._finished[self.request.options.beam_size :]
-
-

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from ...errors import ConfigurationError
 from .beam_segment import BeamSegment
 from .core import Core, NewSegment, StepRows
+from .delivery import deliver, fail
 from .engine import Engine
+from .limits import EngineLimits
 from .request import Request
 from .running import GreedySegment, RunningSegment
 from .turns import DeviceTurns
@@ -25,20 +27,6 @@ from .waiting import Waiting
 CANCEL_STEPS = 8
 # How long an idle engine sleeps before it looks whether it was closed.
 IDLE_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class EngineLimits:
-    """`rows` and `cache_bytes` bound the running batch, `waiting` the segments that wait for a place in it.
-
-    New segments of up to `encode_pieces` source pieces (or one) are encoded between two steps: less delays the running
-    rows less, more makes larger matrix products.
-    """
-
-    rows: int = 64
-    cache_bytes: int = 1 << 30
-    waiting: int = 100_000
-    encode_pieces: int = 512
 
 
 @dataclass(slots=True)
@@ -84,7 +72,7 @@ class ContinuousEngine(Engine):
     def close(self) -> None:
         """Fail what waits and what runs, stop the thread, give back the memory."""
         left = self._waiting.close()
-        self._fail(left, ConfigurationError("the translator was closed before this segment was translated"))
+        fail(left, ConfigurationError("the translator was closed before this segment was translated"))
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
@@ -122,7 +110,7 @@ class ContinuousEngine(Engine):
     def _stop(self, error: BaseException | None) -> None:
         stopped = ConfigurationError("the translator was closed before this segment was translated")
         left = [segment.request for segment in self._running] + list(self._waiting.close())
-        self._fail(left, error or stopped)
+        fail(left, error or stopped)
         self._running.clear()
         self._turns.leave(self)
         self._core.close()
@@ -136,9 +124,8 @@ class ContinuousEngine(Engine):
     def _room(self, rows: int) -> Callable[[Request], bool]:
         """Says of each request in turn whether there is room for it too."""
         limits = self.limits
-        rows_left, bytes_left, pieces_left = limits.rows - rows, limits.cache_bytes - self._used_bytes, 0
-        pieces_left = limits.encode_pieces
-        first = True
+        rows_left, bytes_left = limits.rows - rows, limits.cache_bytes - self._used_bytes
+        pieces_left, first = limits.encode_pieces, True
 
         def fits(request: Request) -> bool:
             nonlocal rows_left, bytes_left, pieces_left, first
@@ -171,7 +158,7 @@ class ContinuousEngine(Engine):
     def _open_one_by_one(self, requests: Sequence[Request], error: Exception) -> None:
         """One segment that cannot be opened must not fail the others."""
         if len(requests) == 1:
-            self._fail(requests, error)
+            fail(requests, error)
             return
         for request in requests:
             self._open([request])
@@ -188,7 +175,7 @@ class ContinuousEngine(Engine):
             found = segment.take(pieces[start:end, : segment.width], scores[start:end, : segment.width])
             if found is not None:
                 finished.append(segment)
-                _deliver(segment.request, found)
+                deliver(segment.request, found)
         self._leave(finished)
 
     def _leave(self, segments: Sequence[RunningSegment]) -> None:
@@ -203,27 +190,10 @@ class ContinuousEngine(Engine):
     def _drop_cancelled(self) -> None:
         self._leave([segment for segment in self._running if segment.request.future.cancelled()])
 
-    @staticmethod
-    def _fail(requests: Sequence[Request], error: BaseException) -> None:
-        for request in requests:
-            if request.future.set_running_or_notify_cancel():
-                request.future.set_exception(error)
-
 
 def _new_segment(request: Request) -> NewSegment:
     # BEGIN and every piece but END are fed.
     return NewSegment(request.source, request.beam_size, request.limit + 1, request.shortlist)
-
-
-def _deliver(request: Request, found: list[object]) -> None:
-    if not request.future.set_running_or_notify_cancel():
-        return
-    try:
-        answer = request.convert(found)
-    except Exception as error:  # noqa: BLE001 - it is the caller's, and goes to the caller
-        request.future.set_exception(error)
-    else:
-        request.future.set_result(answer)
 
 
 def _step_rows(running: Sequence[RunningSegment]) -> tuple[StepRows, list[int]]:

@@ -61,7 +61,7 @@ class NativeCore(Core):
             self._check(segment)
         lengths = [len(segment.source) for segment in segments]
         shortlists = [segment.shortlist for segment in segments if segment.shortlist is not None]
-        numbers = [
+        numbers: list[NDArray[Any]] = [
             _int32(lengths),
             _int32([piece for segment in segments for piece in segment.source]),
             _int32([segment.rows for segment in segments]),
@@ -70,7 +70,7 @@ class NativeCore(Core):
             _int32(np.concatenate(shortlists) if shortlists else [0]),
         ]
         found = np.zeros(len(segments), np.int64)
-        addresses = [array.ctypes.data for array in (*numbers, found)]
+        addresses = [array.ctypes.data for array in [*numbers, found]]
         if self._library.dragoman_encode(self._handle, len(segments), *addresses):
             raise MemoryError(f"no memory to open {len(segments)} segments")
         opened: list[int] = found.tolist()

@@ -20,7 +20,17 @@ SOURCES = Path(__file__).parent / "native"
 # Tried in this order, after what the environment variable CC names.
 COMPILERS = ("cc", "gcc", "clang")
 # Multiply-and-add is one instruction; but no fast-math: infinities mean something here.
-FLAGS = ("-std=c11", "-O3", "-march=native", "-ffp-contract=fast", "-fPIC", "-shared", "-pthread", "-fvisibility=hidden", "-w")
+FLAGS = (
+    "-std=c11",
+    "-O3",
+    "-march=native",
+    "-ffp-contract=fast",
+    "-fPIC",
+    "-shared",
+    "-pthread",
+    "-fvisibility=hidden",
+    "-w",
+)
 COMPILE_SECONDS = 120
 # Codes of matrix.h.
 KINDS = {"float32": 0, "int8-exact": 1, "int8": 2}

@@ -15,6 +15,8 @@ from ...errors import ConfigurationError
 from ..architectures.catalog import ARCHITECTURES
 from ..corpora.corpus_file import Direction
 
+# Beyond so many target pieces the output layer is worth shortening without being asked.
+LARGE_VOCABULARY = 8000
 LanguagePair = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*-[A-Za-z][A-Za-z0-9_]*$")]
 
 
@@ -148,6 +150,18 @@ class StartConfig(_Section):
     pieces: Literal["all", "same-spelling"] = "all"
 
 
+class ShortlistConfig(_Section):
+    """What shortlist the checkpoint gets; `auto` learns one for more than `LARGE_VOCABULARY` pieces."""
+
+    learn: Literal["auto", "always", "never"] = "auto"
+    best: int = Field(50, ge=1)
+    frequent: int = Field(100, ge=0)
+
+    def is_wanted(self, target_size: int) -> bool:
+        """Whether a vocabulary of so many target pieces gets one."""
+        return self.learn == "always" or (self.learn == "auto" and target_size > LARGE_VOCABULARY)
+
+
 class CardConfig(_Section):
     """What the model card says that no measurement tells."""
 
@@ -169,6 +183,7 @@ class TrainConfig(_Section):
     optimiser: OptimiserConfig = OptimiserConfig()
     run: RunConfig = RunConfig()
     start: StartConfig | None = None
+    shortlist: ShortlistConfig = ShortlistConfig()
     card: CardConfig
 
     @property

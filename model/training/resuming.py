@@ -15,7 +15,7 @@ from .distributed import Processes
 from .starting import Beginning
 from .state import State, named
 
-# What may change between two parts of a run: when it ends, how often it looks, where it runs, what the card says.
+# What may change between two parts of a run: when it ends, how often it looks, where it runs, what is shipped with it.
 FREE_TO_CHANGE = (
     "card",
     "output",
@@ -31,6 +31,7 @@ FREE_TO_CHANGE = (
     "run.patience",
     "run.save_minutes",
     "run.threads",
+    "shortlist",
 )
 
 

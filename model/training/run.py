@@ -7,6 +7,7 @@ import itertools
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import safetensors.torch
@@ -18,6 +19,7 @@ from ..corpora.cleaning import CleaningRules
 from ..corpora.corpus_file import CorpusFile
 from ..corpora.stream import PairStream
 from ..memory import keep_freed_memory
+from ..shortlist import Shortlist
 from ..vocabularies.vocabulary import Vocabulary
 from .config import TrainConfig, resolve
 from .data import BatchOptions, BatchStream
@@ -34,6 +36,7 @@ from .resuming import (
     vocabulary_tensors,
 )
 from .shipping import Goods, Shipping
+from .shortlisting import ShortlistOptions, learn_shortlist
 from .starting import Beginning, begin, learn_vocabulary
 from .state import STATE, State, has_state, load_state
 from .trainer import Trainer
@@ -115,7 +118,8 @@ def _train(task: _Task, listener: Listener) -> Path:
         loop = TrainingLoop(_plan(task, stream, beginning, group), trainer)
         if task.state:
             loop.restore(task.state)
-        goods = Goods(beginning.vocabulary, tuple(stream.report.lines()), output)
+        learn = partial(_learned_shortlist, config, stream, beginning.vocabulary)
+        goods = Goods(beginning.vocabulary, tuple(stream.report.lines()), learn, output)
         _go(loop, Shipping(config, trainer, dev_sets, goods), listener)
     return output
 
@@ -136,6 +140,12 @@ def _learned_vocabulary(config: TrainConfig, stream: PairStream, group: Processe
     """Learned by the first process, for all."""
     learned = vocabulary_tensors(learn_vocabulary(config, _lines(stream))) if group.leads else {}
     return vocabulary_from(safetensors.torch.load(group.from_leader(safetensors.torch.save(learned))))
+
+
+def _learned_shortlist(config: TrainConfig, stream: PairStream, vocabulary: Vocabulary) -> Shortlist | None:
+    if not config.shortlist.is_wanted(len(vocabulary)):
+        return None
+    return learn_shortlist(stream, vocabulary, ShortlistOptions(config.shortlist.best, config.shortlist.frequent))
 
 
 def _lines(stream: PairStream) -> Iterator[str]:

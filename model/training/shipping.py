@@ -1,11 +1,14 @@
 """From the averaged network of a run to a checkpoint with its card. Knows development sets and checkpoints."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from ..architectures.network import Network
 from ..checkpoint import Checkpoint, save_checkpoint
 from ..model_card import CardFacts, model_card
+from ..shortlist import Shortlist
 from ..translator import Translator
 from ..vocabularies.vocabulary import Vocabulary
 from .config import TrainConfig
@@ -16,10 +19,14 @@ from .trainer import Trainer
 
 @dataclass(frozen=True, slots=True)
 class Goods:
-    """What goes into the checkpoint beside the weights: vocabulary, report of the corpus, and where it goes."""
+    """What goes into the checkpoint beside the weights: vocabulary, report of the corpus, shortlist; and where it goes.
+
+    `learn_shortlist` is called before the first saving; it gives None where none is wanted.
+    """
 
     vocabulary: Vocabulary
     corpus: tuple[str, ...]
+    learn_shortlist: Callable[[], Shortlist | None]
     output: Path
 
 
@@ -54,7 +61,12 @@ class Shipping:
             qualities=qualities,
         )
         card = model_card(self._config, self._trainer.average.network, facts)
-        save_checkpoint(self._checkpoint(card), self._goods.output, self._config.storage)
+        shipped = replace(self._checkpoint(card), shortlist=self._shortlist)
+        save_checkpoint(shipped, self._goods.output, self._config.storage)
+
+    @cached_property
+    def _shortlist(self) -> Shortlist | None:
+        return self._goods.learn_shortlist()
 
     def _translator(self) -> Translator:
         return Translator(self._checkpoint(""), self._trainer.device)

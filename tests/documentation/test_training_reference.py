@@ -19,9 +19,10 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "optimiser.": config.OptimiserConfig,
     "run.": config.RunConfig,
     "start.": config.StartConfig,
+    "shortlist.": config.ShortlistConfig,
     "card.": config.CardConfig,
 }
-TABLES = {"data", "vocabulary", "network", "optimiser", "run", "start", "card"}
+TABLES = {"data", "vocabulary", "network", "optimiser", "run", "start", "shortlist", "card"}
 ROW = re.compile(r"^\| `([a-z_.]+)` \| (?:`?)([^|`]*)(?:`?) \| ([^|]*) \| [^|]{5,} \|$", re.M)
 
 
