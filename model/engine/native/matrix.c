@@ -110,19 +110,35 @@ static float largest_magnitude(const float* row, int n) {
   return most;
 }
 
-/* To the nearest integer, ties to even, in a form that the compiler can lay out in vectors. */
-static inline int32_t rounded(float x) { return (int32_t)((x + 12582912.0f) - 12582912.0f); }
+/* To the nearest integer, ties to even. */
+static inline ints rounded(floats x) {
+#if LANES == 16
+  return (ints)_mm512_cvtps_epi32((__m512)x);
+#elif defined(__AVX2__)
+  return (ints)_mm256_cvtps_epi32((__m256)x);
+#else
+  return __builtin_convertvector((x + 12582912.0f) - 12582912.0f, ints);
+#endif
+}
+
+typedef uint8_t bytes __attribute__((vector_size(LANES)));
+typedef int16_t halves __attribute__((vector_size(2 * LANES)));
 
 float row_to_codes(const matrix* m, const float* row, void* codes) {
   float most = largest_magnitude(row, m->inputs), by = most > 0 ? (float)m->row_limit / most : 0;
-  if (m->kind == NARROW) {
-    uint8_t* to = codes;
-    for (int i = 0; i < m->inputs; i++) to[i] = (uint8_t)(rounded(row[i] * by) + NARROW_OFFSET);
-    for (int i = m->inputs; i < m->groups * 4; i++) to[i] = 0;
-  } else {
-    int16_t* to = codes;
-    for (int i = 0; i < m->inputs; i++) to[i] = (int16_t)rounded(row[i] * by);
-    for (int i = m->inputs; i < m->groups * 2; i++) to[i] = 0;
+  int step = code_bytes(m), taken = m->groups * group_inputs(m);
+  /* Rows have room for whole vectors behind their last input; what stands there meets weights of 0. */
+  for (int i = 0; i < taken; i += LANES) {
+    int some = m->inputs - i < LANES ? m->inputs - i : LANES;
+    floats x = some == LANES ? load(row + i) : load_some(row + i, some < 0 ? 0 : some, 0);
+    ints code = rounded(x * by) + (step == 1 ? NARROW_OFFSET : 0);
+    if (step == 1) {
+      bytes narrow = __builtin_convertvector(code, bytes);
+      memcpy((uint8_t*)codes + i, &narrow, sizeof narrow);
+    } else {
+      halves wide = __builtin_convertvector(code, halves);
+      memcpy((int16_t*)codes + i, &wide, sizeof wide);
+    }
   }
   return most / (float)m->row_limit;
 }

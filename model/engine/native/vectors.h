@@ -28,8 +28,16 @@ static inline floats to_floats(ints x) { return __builtin_convertvector(x, float
 static inline floats pick(ints mask, floats yes, floats no) {
   return (floats)(((ints)yes & mask) | ((ints)no & ~mask));
 }
+#if LANES == 16
+static inline floats larger(floats a, floats b) { return (floats)_mm512_max_ps((__m512)a, (__m512)b); }
+static inline floats smaller(floats a, floats b) { return (floats)_mm512_min_ps((__m512)a, (__m512)b); }
+#elif defined(__AVX2__)
+static inline floats larger(floats a, floats b) { return (floats)_mm256_max_ps((__m256)a, (__m256)b); }
+static inline floats smaller(floats a, floats b) { return (floats)_mm256_min_ps((__m256)a, (__m256)b); }
+#else
 static inline floats larger(floats a, floats b) { return pick(a > b, a, b); }
 static inline floats smaller(floats a, floats b) { return pick(a < b, a, b); }
+#endif
 
 static inline int any(ints mask) {
 #if LANES == 16
@@ -44,11 +52,19 @@ static inline int any(ints mask) {
 }
 
 static inline float sum_of(floats x) {
+#if LANES == 16
+  return _mm512_reduce_add_ps((__m512)x);
+#elif defined(__AVX2__)
+  __m128 half = _mm256_castps256_ps128((__m256)x) + _mm256_extractf128_ps((__m256)x, 1);
+  half += _mm_movehl_ps(half, half);
+  return half[0] + half[1];
+#else
   float sum[LANES];
   memcpy(sum, &x, sizeof sum);
   for (int half = LANES / 2; half; half /= 2)
     for (int i = 0; i < half; i++) sum[i] += sum[i + half];
   return sum[0];
+#endif
 }
 
 static inline float largest_of(floats x) {

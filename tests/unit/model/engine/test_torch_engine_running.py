@@ -12,6 +12,7 @@ from dragoman.model.architectures.recurrent import RecurrentConfig, RecurrentNet
 from dragoman.model.decoding import Hypothesis, Sampling, SearchOptions
 from dragoman.model.engine.device.running_batch import RunningBatch
 from dragoman.model.engine.device.settings import DeviceSettings
+from dragoman.model.engine.device.streams import Mark
 from dragoman.model.engine.torch_engine import TorchEngine
 
 GREEDY, BEAM = SearchOptions(beam_size=1), SearchOptions(beam_size=4, n_best=2)
@@ -42,6 +43,15 @@ def test_results_are_bit_for_bit_the_same_in_any_order_when_shapes_are_fixed(
     together = answers(engine, requests)
     one_by_one = {id(one): answers(engine, [one])[0] for one in random.Random(1).sample(again, len(again))}
     assert [one_by_one[id(one)] for one in again] == together
+
+
+def test_segments_join_when_nothing_runs_though_their_sources_are_late(
+    random_network: Any, torch_engine: Any, ask: Any, answers: Any, alone: Any, monkeypatch: Any
+) -> None:
+    # On a CPU every mark is reached at once; so they are not on a device that encodes beside the decoding.
+    monkeypatch.setattr(Mark, "is_reached", False)
+    network, requests = random_network(), ask([GREEDY, BEAM] * 6)
+    assert pieces(answers(torch_engine(network, rows=8), requests)) == pieces(alone(network, requests))
 
 
 @pytest.mark.parametrize("runs_in_flight", [1, 2])
