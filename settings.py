@@ -51,6 +51,18 @@ class Settings(BaseSettings):
     checkpoint: Path | None = Field(None, description="checkpoint folder of the worker; default: the shipped model")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="cpu, cuda:N or auto")
     threads: int = Field(0, ge=0, description="CPU threads of the model; 0 = as many as cores")
+    engine: Literal["auto", "native", "torch", "ctranslate2", "reference"] = Field(
+        "auto", description="what runs the model; auto = native on a CPU, torch on CUDA (docs/engine.md)"
+    )
+    precision: Literal["auto", "float32", "bfloat16", "float16", "int8", "int8-exact"] = Field(
+        "auto", description="arithmetic of the engine; auto = int8 on a CPU, bfloat16 on CUDA"
+    )
+    engine_rows: int = Field(
+        0, ge=0, description="rows of the running batch: segments, times their beam size; 0 = what suits the device"
+    )
+    engine_cache_bytes: int = Field(
+        0, ge=0, description="memory for keys and values of the running batch; 0 = what suits the device"
+    )
     consumer_group: str = Field("dragoman-workers", min_length=1, description="Kafka consumer group of the workers")
     group_protocol: Literal["consumer", "classic"] = Field(
         "consumer", description="consumer = KIP-848; classic = cooperative-sticky, for brokers before 4.0"

@@ -5,16 +5,15 @@ from pathlib import Path
 
 import click
 import structlog
-import torch
 
 from ..model.shipped import default_checkpoint, find_checkpoint
-from ..model.translator import Translator
 from ..settings import Settings, load_settings
 from ..storage.engine import create_database_engine, transaction
 from ..storage.models import ModelVersion, register_model_version
 from ..worker.logs import configure_logging
 from ..worker.translating import EchoTranslator
 from ..worker.worker import Model, Worker, run_worker
+from .loading import load_as_set
 
 log = structlog.get_logger(__name__)
 
@@ -39,10 +38,8 @@ def worker(model: Path | None, device: str | None, *, echo: bool) -> None:
 
 
 def _load(settings: Settings) -> Model:
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
     folder = find_checkpoint(str(settings.checkpoint)) if settings.checkpoint else default_checkpoint()
-    translator = Translator.load(folder, settings.device)
+    translator = load_as_set(folder, settings)
     checkpoint = translator.checkpoint
     version = ModelVersion(
         translator.version,
@@ -52,7 +49,7 @@ def _load(settings: Settings) -> Model:
         {"markdown": checkpoint.card},
     )
     _register(settings, version)
-    return Model(translator, str(translator.device))
+    return Model(translator, f"{translator.device} {translator.engine_name}")
 
 
 def _echo(settings: Settings) -> Model:

@@ -87,8 +87,8 @@ class Translator:
         translator = cls(
             checkpoint, chosen, choose_engine(checkpoint, chosen, (engine, precision), limits or EngineLimits())
         )
-        if translator.engine is not None:
-            # The engine has its own copy; the reference, if it is ever asked, reads the file again.
+        if translator.engine is not None and translator.engine.has_own_weights:
+            # The reference, if it is ever asked, reads the file again.
             checkpoint.network.to("meta")
             translator._folder = folder
         return translator
@@ -101,6 +101,11 @@ class Translator:
     @property
     def version(self) -> str:
         return self.checkpoint.version
+
+    @property
+    def engine_name(self) -> str:
+        """The engine and its arithmetic, such as "native int8"."""
+        return StaticEngine.name if self.engine is None else self.engine.name
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
@@ -158,7 +163,7 @@ class Translator:
     ) -> list[Future[Translation]]:
         """As `submit`, of source pieces as `encode` gives them."""
         requests = self._requests(sources, options, priority)
-        engine = self.engine if self.engine is not None and needs_no_reference(options) else self._static_engine()
+        engine = self._running_engine(options) or self._static_engine()
         engine.submit(requests)
         return [request.future for request in requests]
 
@@ -170,7 +175,7 @@ class Translator:
         """
         if not sources:
             return []
-        if self.engine is None or not needs_no_reference(options):
+        if self._running_engine(options) is None:
             requests = self._requests(sources, options, 0)
             with self._lock:
                 found = self._search(requests)
@@ -193,7 +198,7 @@ class Translator:
         self.check_lengths(sources)
         chosen = options or SearchOptions()
         order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
-        if self.engine is not None and needs_no_reference(chosen):
+        if self._running_engine(chosen) is not None:
             # The longest first: at the end, when no more wait, those that run are short.
             batches = [order[::-1]] if order else []
         else:
@@ -236,6 +241,13 @@ class Translator:
             )
             for source, limit in zip(sources, self._limits(sources, options), strict=True)
         ]
+
+    def _running_engine(self, options: SearchOptions) -> Engine | None:
+        """The engine, if its running batch knows these options; what it does not know, the reference does."""
+        engine = self.engine
+        if engine is None or options.sampling or options.looks_at_attention or options.no_repeat_ngram:
+            return None
+        return engine if engine.takes_shortlists or options.vocabulary == "whole" else None
 
     def _static_engine(self) -> StaticEngine:
         with self._lock:
@@ -301,11 +313,6 @@ class Conversion:
         found = zip(texts, hypotheses, strict=True)
         best, *others = [_translation(self.source_pieces, text, one) for text, one in found]
         return replace(best, alternatives=tuple(others))
-
-
-def needs_no_reference(options: SearchOptions) -> bool:
-    """Whether an engine's running batch knows these options; what it does not know, the reference does."""
-    return options.sampling is None and not options.looks_at_attention and not options.no_repeat_ngram
 
 
 def _translation(source_pieces: int, text: str, hypothesis: Hypothesis) -> Translation:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ..vocabularies.vocabulary import PAD
+from .character_recurrence import packed, run_looked_up
 from .network import Network
 from .recurrent_layers import CellState, initialise_recurrent, run_fused
 from .shape_checks import check_shape
@@ -69,8 +70,14 @@ class CharacterLstm(Network):
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         """Decoder output (B, T, D) at every position of `target` (B, T), which begins with BEGIN."""
-        output, _ = run_fused(self.decoder, self._one_hot(target), self.start(source).cell)
-        return output
+        if not source.is_cpu:
+            output, _ = run_fused(self.decoder, self._one_hot(target), self.start(source).cell)
+            return output
+        pieces, cell = packed(target), self.output.weight.new_zeros(len(source), self.config.width)
+        _, state = run_looked_up(self.encoder, packed(source), (cell, cell))
+        outputs, _ = run_looked_up(self.decoder, pieces, state)
+        padded = outputs.new_zeros(target.numel(), self.config.width).index_copy(0, pieces.places, outputs)
+        return padded.view(*target.shape, self.config.width)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Decoder output (..., D) -> scores of every piece (..., V)."""

@@ -1,5 +1,6 @@
 """Which engine runs a checkpoint. Knows the engines by name; imports each only when it is chosen."""
 
+from dataclasses import replace
 from typing import Literal
 
 import structlog
@@ -68,8 +69,11 @@ def _engine(
     if name == "reference":
         return None
     taken = PRECISIONS[name][0] if precision == "auto" else precision
-    if name == "native":
-        return _native(checkpoint, device, taken, limits)
+    match name:
+        case "native":
+            return _native(checkpoint, device, taken, limits)
+        case "torch":
+            return _torch(checkpoint, device, taken, limits)
     raise ConfigurationError(f"there is no engine {name!r}: take {', '.join(PRECISIONS)}, or auto")
 
 
@@ -83,3 +87,13 @@ def _native(checkpoint: Checkpoint, device: torch.device, precision: str, limits
     keep_freed_memory()
     core = NativeCore(checkpoint.network, precision, limits.threads or torch.get_num_threads())  # type: ignore[arg-type]
     return ContinuousEngine(core, turns_on("cpu"), limits)
+
+
+def _torch(checkpoint: Checkpoint, device: torch.device, precision: str, limits: EngineLimits) -> Engine:
+    from .device.settings import DeviceSettings
+    from .torch_engine import TorchEngine
+
+    suited = DeviceSettings.of(device, precision)  # type: ignore[arg-type]
+    bounds = limits.suited(suited.rows, suited.cache_bytes)
+    settings = replace(suited, rows=bounds.rows, cache_bytes=bounds.cache_bytes, waiting_segments=bounds.waiting)
+    return TorchEngine(checkpoint.network, device, settings)

@@ -23,6 +23,8 @@ from .running import GreedySegment, RunningSegment
 from .turns import DeviceTurns
 from .waiting import Waiting
 
+# What suits a CPU: more rows make its matrix products hardly faster.
+ROWS, CACHE_BYTES = 64, 1 << 30
 # Steps from one look for cancelled futures to the next.
 CANCEL_STEPS = 8
 # How long an idle engine sleeps before it looks whether it was closed.
@@ -47,8 +49,12 @@ class Occupancy:
 class ContinuousEngine(Engine):
     """Greedy and beam search, mixed in one running batch, over any core; see `Engine`."""
 
+    has_own_weights = True
+    takes_shortlists = True
+
     def __init__(self, core: Core, turns: DeviceTurns, limits: EngineLimits | None = None) -> None:
-        self.limits = limits or EngineLimits()
+        self.name = core.name
+        self.limits = (limits or EngineLimits()).suited(ROWS, CACHE_BYTES)
         self.occupancy = Occupancy()
         self._core = core
         self._turns = turns
@@ -188,7 +194,10 @@ class ContinuousEngine(Engine):
         self.occupancy.segments += len(segments)
 
     def _drop_cancelled(self) -> None:
-        self._leave([segment for segment in self._running if segment.request.future.cancelled()])
+        cancelled = [segment for segment in self._running if segment.request.future.cancelled()]
+        for segment in cancelled:
+            segment.request.future.set_running_or_notify_cancel()
+        self._leave(cancelled)
 
 
 def _new_segment(request: Request) -> NewSegment:

@@ -51,9 +51,11 @@ class StepRows:
 class Core(ABC):
     """Keeps open segments and steps rows of them; one thread uses it.
 
-    What a row gets depends on its own segment only, bit for bit, where `is_invariant`.
+    What a row gets depends on its own segment only, bit for bit, where `is_invariant`. `name` is the engine and its
+    arithmetic.
     """
 
+    name: str
     is_invariant: bool
 
     @abstractmethod

@@ -41,6 +41,7 @@ class NativeCore(Core):
                 f"the native engine runs only the architecture transformer, this is a {type(network).__name__}: "
                 "take the engine reference"
             )
+        self.name = f"native {weights}"
         self._library = native_library()
         self._max_positions = network.config.max_positions
         self._pieces = network.embedding_of_source.num_embeddings

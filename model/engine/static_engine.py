@@ -26,6 +26,10 @@ IDLE_SECONDS = 1.0
 class StaticEngine(Engine):
     """Sorts what waits by length, cuts it into padded batches, translates one after the other; see `Engine`."""
 
+    name = "reference float32"
+    has_own_weights = False
+    takes_shortlists = True
+
     def __init__(self, translate: TranslateBatch, waiting: int) -> None:
         self._translate = translate
         self._waiting = Waiting(waiting)

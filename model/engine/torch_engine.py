@@ -13,9 +13,9 @@ import torch
 
 from ...errors import ConfigurationError
 from ..architectures.network import Network
-from ..decoding import Hypothesis
 from .device.running_batch import RunningBatch
 from .device.settings import DeviceSettings
+from .delivery import deliver, fail
 from .engine import Engine
 from .request import Request
 from .waiting import Waiting
@@ -33,8 +33,12 @@ class TorchEngine(Engine):
     it. Raises `ConfigurationError` for a network that is no Transformer.
     """
 
+    has_own_weights = False
+    takes_shortlists = False
+
     def __init__(self, network: Network, device: torch.device, settings: DeviceSettings | None = None) -> None:
         self.settings = settings or DeviceSettings.of(device, "float32")
+        self.name = f"torch {self.settings.precision}"
         self._batch = RunningBatch(network, device, self.settings)
         self._waiting = Waiting(self.settings.waiting_segments)
         self._thread = threading.Thread(target=self._serve, name="torch-engine", daemon=True)
@@ -48,13 +52,13 @@ class TorchEngine(Engine):
             try:
                 self._batch.lane_of(request)
             except ConfigurationError as error:
-                _fail([request], error)
+                fail([request], error)
             else:
                 self._waiting.put(request, left)
 
     def close(self) -> None:
         """Fail what waits and what runs, stop the thread, give back the memory of the buffers."""
-        _fail(self._waiting.close(), ConfigurationError("the translator was closed before this segment's turn"))
+        fail(self._waiting.close(), ConfigurationError("the translator was closed before this segment's turn"))
         self._thread.join()
 
     @property
@@ -70,7 +74,7 @@ class TorchEngine(Engine):
                     self._round()
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait get it
             failure = error
-        _fail([*self._waiting.close(), *self._batch.requests], failure)
+        fail([*self._waiting.close(), *self._batch.requests], failure)
         self._batch.close()
 
     def _round(self) -> None:
@@ -78,7 +82,7 @@ class TorchEngine(Engine):
         for request in self._batch.drop_cancelled():
             request.future.set_running_or_notify_cancel()  # wakes who waits for it
         for request, found in self._batch.advance():
-            _answer(request, found)
+            deliver(request, found)
         if self._batch.is_empty:
             self._waiting.wait(IDLE_SECONDS)
 
@@ -100,21 +104,6 @@ class TorchEngine(Engine):
             self._batch.admit(requests)
         except Exception as error:
             inside = {id(request) for request in self._batch.requests}
-            _fail([request for request in requests if id(request) not in inside], error)
+            fail([request for request in requests if id(request) not in inside], error)
             if not isinstance(error, ConfigurationError):  # that is: no room for a lane's buffers
                 raise
-
-
-def _answer(request: Request, found: Sequence[Hypothesis]) -> None:
-    if not request.future.set_running_or_notify_cancel():
-        return
-    try:
-        request.future.set_result(request.convert(found))
-    except Exception as error:  # noqa: BLE001 - the caller's own conversion: the error is the caller's answer
-        request.future.set_exception(error)
-
-
-def _fail(requests: Sequence[Request], error: Exception) -> None:
-    for request in requests:
-        if request.future.set_running_or_notify_cancel():
-            request.future.set_exception(error)

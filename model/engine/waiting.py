@@ -48,10 +48,12 @@ class Waiting:
         with self._changed:
             while self._heap and len(taken) < most:
                 request = self._heap[0][2]
-                if not request.future.cancelled():
-                    if not fits(request):
-                        break
+                if request.future.cancelled():
+                    request.future.set_running_or_notify_cancel()  # wakes whoever waits for it
+                elif fits(request):
                     taken.append(request)
+                else:
+                    break
                 heapq.heappop(self._heap)
             self._changed.notify_all()
         return taken
