@@ -5,13 +5,14 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from ..errors import ConfigurationError
 from ..model.batching import BatchLimits
 from ..model.decoding import SearchOptions
+from ..model.engine.choosing import EngineName, Precision
 from ..model.shipped import shipped_for
 from ..model.translator import Translation, Translator
 from ..settings import load_settings
@@ -38,9 +39,11 @@ class _Request:
 @click.option("-t", "--target", required=True, help="Target language, e.g. fr.")
 @click.option("--model", type=click.Path(path_type=Path), help="Folder or shipped name. Default: by the pair.")
 @click.option("--device", default=None, help="cpu, cuda:N or auto.")
+@click.option("--engine", type=click.Choice(get_args(EngineName)), default=None, help="What runs the model.")
+@click.option("--precision", type=click.Choice(get_args(Precision)), default=None, help="Arithmetic of the engine.")
 @decoding_options
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON object a line.")
-def translate(source: str, target: str, model: Path | None, device: str | None, as_json: bool, **decoding: Any) -> None:
+def translate(source: str, target: str, model: Path | None, as_json: bool, **chosen: Any) -> None:
     """Translate standard input to standard output: one line out for each line in, in order.
 
     With --n-best N, N lines come out for each line in, each a score, a tab and a translation, the best first; fewer
@@ -49,12 +52,13 @@ def translate(source: str, target: str, model: Path | None, device: str | None, 
     A line that is too long for the model gives an empty line, a message on standard error and exit code 1.
     """
     settings = load_settings()
-    options = search_options(settings.beam_size, decoding)
-    translator = load_translator(model or settings.checkpoint or shipped_for(source, target), device)
+    options = search_options(settings.beam_size, chosen)
+    folder = model or settings.checkpoint or shipped_for(source, target)
+    translator = load_translator(folder, chosen["device"], chosen["engine"], chosen["precision"])
     translator.require_pair(source, target)
     request = _Request(
         target,
-        translator.with_prefix(options, decoding["prefix"]),
+        translator.with_prefix(options, chosen["prefix"]),
         BatchLimits(settings.batch_token_budget, settings.batch_rows),
         output_format(options, as_json=as_json),
     )

@@ -30,6 +30,7 @@ OPTIONS = (
     click.option("--top-k", type=click.IntRange(1), default=None, help="With --sample: only from the K likeliest."),
     click.option("--top-p", type=float, default=None, help="With --sample: only from the likeliest of probability P."),
     click.option("--seed", type=click.IntRange(0), default=None, help="With --sample: the same seed, the same text."),
+    click.option("--shortlist", is_flag=True, help="Only pieces of the model's shortlist for the source: quicker."),
     click.option("--alignment", is_flag=True, help="Write which source piece each piece comes from."),
 )
 SAMPLING_ONLY = ("temperature", "top_k", "top_p", "seed")
@@ -58,6 +59,7 @@ def search_options(default_beam_size: int, given: Mapping[str, Any]) -> SearchOp
         no_repeat_ngram=given["no_repeat_ngram"],
         sampling=sampling,
         alignment="hard" if given["alignment"] else "none",
+        vocabulary="shortlist" if given["shortlist"] else "whole",
     )
 
 
