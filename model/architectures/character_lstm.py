@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ..vocabularies.vocabulary import PAD
-from .character_recurrence import packed, run_looked_up
+from .character_recurrence import can_run_looked_up, packed, run_looked_up
 from .network import Network
 from .recurrent_layers import CellState, initialise_recurrent, run_fused
 from .shape_checks import check_shape
@@ -70,14 +70,10 @@ class CharacterLstm(Network):
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         """Decoder output (B, T, D) at every position of `target` (B, T), which begins with BEGIN."""
-        if not source.is_cpu:
-            output, _ = run_fused(self.decoder, self._one_hot(target), self.start(source).cell)
-            return output
-        pieces, cell = packed(target), self.output.weight.new_zeros(len(source), self.config.width)
-        _, state = run_looked_up(self.encoder, packed(source), (cell, cell))
-        outputs, _ = run_looked_up(self.decoder, pieces, state)
-        padded = outputs.new_zeros(target.numel(), self.config.width).index_copy(0, pieces.places, outputs)
-        return padded.view(*target.shape, self.config.width)
+        if self.training and all(can_run_looked_up(layer) for layer in (self.encoder, self.decoder)):
+            return self._forward_looked_up(source, target)
+        output, _ = run_fused(self.decoder, self._one_hot(target), self.start(source).cell)
+        return output
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Decoder output (..., D) -> scores of every piece (..., V)."""
@@ -98,6 +94,15 @@ class CharacterLstm(Network):
         """Lay the weights out as cuDNN wants them; nothing is computed."""
         self.encoder.flatten_parameters()
         self.decoder.flatten_parameters()
+
+    def _forward_looked_up(self, source: Tensor, target: Tensor) -> Tensor:
+        """As `forward`, but zeros where the target has padding."""
+        zeros = self.output.weight.new_zeros(len(source), self.config.width)
+        _, state = run_looked_up(self.encoder, packed(source), (zeros, zeros))
+        rows = packed(target)
+        outputs, _ = run_looked_up(self.decoder, rows, state)
+        hidden = outputs.new_zeros(target.numel(), self.config.width).index_copy(0, rows.places, outputs)
+        return hidden.view(*target.shape, self.config.width)
 
     def _one_hot(self, pieces: Tensor) -> Tensor:
         """Pieces (B, S) -> (B, S, V+1): 1 at the character and in the last column; padding is all 0.

@@ -1,14 +1,16 @@
-"""An LSTM over characters for training on a CPU: the recurrence and its gradient, written out. Knows tensors only.
+"""An LSTM over characters for training on a CPU: its recurrence and its gradient, written out.
 
-It computes what `torch.nn.LSTM` computes of one-hot characters (see `recurrent_layers` for its bias), with less
-arithmetic: what a character adds to the gates is looked up instead of multiplied, which is a quarter of the products
-for a width of 256; padding is never read, since rows are sorted by length and those that have ended leave; and the
-gradients of all places meet in one product. As everywhere here, tanh(x) is 2 * sigmoid(2x) - 1: torch's own tanh is
-several times slower on a CPU. Letters: B rows, S places, R real pieces, V vocabulary, H width; n rows at a place.
+It computes what `torch.nn.LSTM` computes of one-hot characters (see `recurrent_layers` for its bias) with less
+arithmetic. What a character adds to the gates is looked up instead of multiplied: a quarter of the products for a
+width of 256. Padding is never read: rows are sorted by length, and those that have ended leave. The gradients of all
+places meet in one product. Products are torch's, all else at a place is one call of the compiled code
+(`engine/native/lstm.c`). Knows tensors only. Letters: B rows, S places, R real pieces, V vocabulary, H width.
 """
 
-from collections.abc import Sequence
+import ctypes
+from ctypes import c_int, c_void_p
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate
 from typing import Any
 
@@ -16,11 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from ...errors import ConfigurationError
 from ..vocabularies.vocabulary import PAD
 from .recurrent_layers import CellState
 
-_sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
-_tanh_backward = torch.ops.aten.tanh_backward.grad_input
+FLOAT_BYTES, PIECE_BYTES = 4, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,13 @@ class PackedPieces:
     before: Tensor
     ends: Tensor
 
+    @property
+    def steps(self) -> list[tuple[int, int, int]]:
+        """Of each place: how many rows reach it, its first piece, and the state which that one finds."""
+        pieces = (0, *accumulate(self.counts))
+        states = (0, *(len(self.order) + first for first in pieces))
+        return list(zip(self.counts, pieces, states, strict=False))
+
 
 def packed(pieces: Tensor) -> PackedPieces:
     """Pack pieces (B, S), padded on the right."""
@@ -52,6 +61,13 @@ def packed(pieces: Tensor) -> PackedPieces:
     return PackedPieces(
         pieces.flatten()[places], counts, order, places, starts[place] + row, starts[lengths] + torch.arange(rows)
     )
+
+
+def can_run_looked_up(layer: nn.LSTM) -> bool:
+    """Whether `run_looked_up` takes this layer here: on a CPU, in 32 bits, where there is a compiler."""
+    weight = layer.get_parameter("weight_hh_l0")
+    library = _library() if weight.is_cpu and weight.dtype == torch.float32 else None
+    return library is not None and layer.hidden_size % library.dragoman_lanes() == 0
 
 
 def run_looked_up(layer: nn.LSTM, rows: PackedPieces, state: CellState) -> tuple[Tensor, CellState]:
@@ -74,7 +90,7 @@ class _Recurrence(torch.autograd.Function):
     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
     def forward(ctx: Any, *given: Any) -> tuple[Tensor, Tensor, Tensor]:
         table, weight, hidden, cell, rows = given
-        kept = _recur(*_with_doubled_content(table, weight), (hidden, cell), rows)
+        kept = _recur(table.contiguous(), weight, (hidden, cell), rows)
         _, hiddens, cells, _ = kept
         ctx.rows, ctx.characters = rows, len(table)
         ctx.save_for_backward(weight, *kept)
@@ -86,19 +102,11 @@ class _Recurrence(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         weight, *kept = ctx.saved_tensors
         outputs, hidden, cell = gradients
-        hidden, cell = hidden.clone(), cell.clone()
-        gates = _recur_back(weight, kept, (outputs, hidden, cell), ctx.rows.counts)
+        hidden, cell = (part.clone(memory_format=torch.contiguous_format) for part in (hidden, cell))
+        gates = _recur_back(weight, kept, (outputs.contiguous(), hidden, cell), ctx.rows)
         table = torch.ops.aten.embedding_dense_backward(gates, ctx.rows.pieces, ctx.characters, -1, False)
         weights = (kept[1][ctx.rows.before].T @ gates).T
         return table, weights, hidden, cell, None
-
-
-def _with_doubled_content(table: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Both with the part of the new content doubled, so that one sigmoid serves all gates."""
-    width = weight.shape[1]
-    scale = weight.new_ones(4 * width)
-    scale[2 * width : 3 * width] = 2
-    return table * scale, weight * scale[:, None]
 
 
 def _recur(table: Tensor, weight: Tensor, state: CellState, rows: PackedPieces) -> tuple[Tensor, ...]:
@@ -106,53 +114,52 @@ def _recur(table: Tensor, weight: Tensor, state: CellState, rows: PackedPieces) 
     (count, width), real = state[0].shape, len(rows.pieces)
     gates, squashed = table.new_empty(real, 4 * width), table.new_empty(real, width)
     hiddens, cells = (torch.cat([part, part.new_empty(real, width)]) for part in state)
-    minus_one = table.new_tensor(-1.0)
-    views = zip(
-        *(part.split(rows.counts) for part in (rows.pieces, gates, squashed, hiddens[count:], cells[count:])),
-        *(part.split((count, *rows.counts)) for part in (hiddens, cells)),
-        *_gates(gates, rows.counts),
-        strict=False,
-    )
-    for pieces, all_gates, tanh, hidden, cell, hidden_before, cell_before, enter, forget, content, leave in views:
-        torch.index_select(table, 0, pieces, out=all_gates)
-        all_gates.addmm_(hidden_before[: len(pieces)], weight.T).sigmoid_()
-        torch.add(minus_one, content, alpha=2, out=content)
-        torch.mul(forget, cell_before[: len(pieces)], out=cell).addcmul_(enter, content)
-        torch.mul(cell, 2, out=tanh).sigmoid_()
-        torch.add(minus_one, tanh, alpha=2, out=tanh)
-        torch.mul(leave, tanh, out=hidden)
+    product = table.new_empty(count, 4 * width)
+    step, line = _loaded().dragoman_lstm_step, FLOAT_BYTES * width
+    for n, piece, before in rows.steps:
+        torch.mm(hiddens[before : before + n], weight.T, out=product[:n])
+        after = line * (count + piece)
+        step(
+            n, width, rows.pieces.data_ptr() + PIECE_BYTES * piece, table.data_ptr(), product.data_ptr(),
+            cells.data_ptr() + line * before, gates.data_ptr() + 4 * line * piece, cells.data_ptr() + after,
+            squashed.data_ptr() + line * piece, hiddens.data_ptr() + after,
+        )  # fmt: skip
     return gates, hiddens, cells, squashed
 
 
 def _recur_back(
-    weight: Tensor, kept: Sequence[Tensor], gradients: tuple[Tensor, Tensor, Tensor], counts: tuple[int, ...]
+    weight: Tensor, kept: list[Tensor], gradients: tuple[Tensor, Tensor, Tensor], rows: PackedPieces
 ) -> Tensor:
     """The gradient of the gates before sigmoid and tanh (R, 4H); that of the last states becomes that of the first."""
     gates, _, cells, squashed = kept
-    outputs, hidden_gradient, cell_gradient = gradients
-    count = len(hidden_gradient)
-    before, spare = torch.empty_like(gates), torch.empty_like(hidden_gradient)
-    views = zip(
-        *(part.split(counts) for part in (before, outputs, squashed)),
-        cells.split((count, *counts)),
-        *_gates(gates, counts),
-        *_gates(before, counts),
-        strict=False,
-    )
-    for all_gates, output, tanh, cell_before, enter, forget, content, leave, *into in reversed(list(views)):
-        n = len(output)
-        hidden, cell, product = hidden_gradient[:n], cell_gradient[:n], spare[:n]
-        hidden += output
-        _sigmoid_backward(torch.mul(hidden, tanh, out=product), leave, grad_input=into[3])
-        cell += _tanh_backward(torch.mul(hidden, leave, out=product), tanh, grad_input=product)
-        _sigmoid_backward(torch.mul(cell, content, out=product), enter, grad_input=into[0])
-        _sigmoid_backward(torch.mul(cell, cell_before[:n], out=product), forget, grad_input=into[1])
-        _tanh_backward(torch.mul(cell, enter, out=product), content, grad_input=into[2])
-        cell *= forget
-        torch.mm(all_gates, weight, out=hidden)
-    return before
+    outputs, hidden, cell = gradients
+    width = weight.shape[1]
+    found = torch.empty_like(gates)
+    step_back, line = _loaded().dragoman_lstm_step_back, FLOAT_BYTES * width
+    for n, piece, before in reversed(rows.steps):
+        here = line * piece
+        step_back(
+            n, width, gates.data_ptr() + 4 * here, cells.data_ptr() + line * before, squashed.data_ptr() + here,
+            outputs.data_ptr() + here, hidden.data_ptr(), cell.data_ptr(), found.data_ptr() + 4 * here,
+        )  # fmt: skip
+        torch.mm(found[piece : piece + n], weight, out=hidden[:n])
+    return found
 
 
-def _gates(gates: Tensor, counts: tuple[int, ...]) -> list[tuple[Tensor, ...]]:
-    """Views of (R, 4H), a list for each gate and in it one (n, H) for each place."""
-    return [part.split(counts) for part in gates.chunk(4, 1)]
+@cache
+def _loaded() -> ctypes.CDLL:
+    # The engine's C code is compiled when it is first asked for: decoding alone must not wait for that.
+    from ..engine.native_library import native_library
+
+    library = native_library()
+    for function, pointers in ((library.dragoman_lstm_step, 8), (library.dragoman_lstm_step_back, 7)):
+        function.restype, function.argtypes = None, [c_int, c_int, *[c_void_p] * pointers]
+    return library
+
+
+@cache
+def _library() -> ctypes.CDLL | None:
+    try:
+        return _loaded()
+    except ConfigurationError:
+        return None

@@ -5,10 +5,12 @@ Knows compilers, the cache folder and the functions' types; knows no networks. T
 
 import ctypes
 import hashlib
+import importlib.util
 import os
 import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 from ctypes import POINTER, c_float, c_int, c_int32, c_int64, c_void_p
 from functools import cache
@@ -112,22 +114,25 @@ def native_library() -> ctypes.CDLL:
     return library
 
 
-def _compiler() -> str:
-    wanted = [os.environ["CC"]] if os.environ.get("CC") else COMPILERS
-    for name in wanted:
+def _compiler() -> list[str]:
+    """The command that compiles: what CC names, else one of `COMPILERS`, else Clang as pip brings it."""
+    named = os.environ.get("CC", "").split()
+    for name in named[:1] or COMPILERS:
         found = shutil.which(name)
         if found:
-            return found
+            return [found, *named[1:]]
+    if not named and importlib.util.find_spec("ziglang"):
+        return [sys.executable, "-m", "ziglang", "cc"]
     raise ConfigurationError(
-        f"the native engine is compiled where it runs, and no C compiler ({', '.join(wanted)}) is here: install one "
-        "(Debian: apt-get install gcc libc6-dev), or take the engine torch"
+        f"the native engine is compiled where it runs, and there is no C compiler ({', '.join(named[:1] or COMPILERS)}): "
+        "install one (Debian: apt-get install gcc libc6-dev; or by pip: dragoman[compiler]), or take the engine torch"
     )
 
 
-def _fingerprint(compiler: str) -> str:
+def _fingerprint(compiler: list[str]) -> str:
     """What the compiled library depends on: the code, the compiler, the machine's instructions."""
-    digest = hashlib.sha256(" ".join((compiler, *FLAGS, platform.machine(), _instructions())).encode())
-    digest.update(_run([compiler, "--version"]).encode())
+    digest = hashlib.sha256(" ".join((*compiler, *FLAGS, platform.machine(), _instructions())).encode())
+    digest.update(_run([*compiler, "--version"]).encode())
     for source in sorted(SOURCES.glob("*.[ch]")):
         digest.update(source.name.encode() + source.read_bytes())
     return digest.hexdigest()[:16]
@@ -152,11 +157,11 @@ def _cache_folder() -> Path:
     return folder if os.access(folder, os.W_OK) else Path(tempfile.mkdtemp(prefix="dragoman-"))
 
 
-def _compile(compiler: str, target: Path) -> None:
+def _compile(compiler: list[str], target: Path) -> None:
     sources = [str(source) for source in sorted(SOURCES.glob("*.c"))]
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         made = Path(folder) / "library.so"
-        _run([compiler, *FLAGS, "-o", str(made), *sources, "-lm"])
+        _run([*compiler, *FLAGS, "-o", str(made), *sources, "-lm"])
         # Two processes may do this at once: the last one wins, and both files are the same.
         made.replace(target)
 

@@ -1,0 +1,114 @@
+"""The recurrence written out computes what `torch.nn.LSTM` computes, and its gradients."""
+
+import copy
+
+import pytest
+import torch
+from dragoman.model.architectures import character_recurrence
+from dragoman.model.architectures.character_lstm import CharacterLstm, CharacterLstmConfig
+from dragoman.model.architectures.character_recurrence import can_run_looked_up, packed
+from dragoman.model.vocabularies.vocabulary import BEGIN, END, PAD
+from torch import Tensor
+
+V, WIDTH = 40, 16
+SOURCE = torch.tensor([[33, END, PAD, PAD, PAD], [9, 17, 23, 9, END], [7, 25, END, PAD, PAD]])
+TARGET = torch.tensor([[BEGIN, 24, 19, 19], [BEGIN, PAD, PAD, PAD], [BEGIN, 12, 30, PAD]])
+REAL = TARGET != PAD
+
+
+@pytest.fixture
+def network() -> CharacterLstm:
+    torch.manual_seed(3)
+    network = CharacterLstm(CharacterLstmConfig(V, width=WIDTH)).train()
+    for parameter in network.parameters():
+        parameter.data.add_(torch.randn_like(parameter), alpha=0.2)
+    return network
+
+
+@pytest.fixture
+def fused(network: CharacterLstm) -> CharacterLstm:
+    """The same network as it is evaluated: by `torch.nn.LSTM`."""
+    return copy.deepcopy(network).eval()
+
+
+def trained_loss(network: CharacterLstm) -> Tensor:
+    """A loss that weighs every number differently, and its gradients in the parameters."""
+    scores = network.logits(network(SOURCE, TARGET)[REAL])
+    loss = (scores * torch.linspace(-1, 1, scores.numel()).view_as(scores)).sum()
+    loss.backward()  # type: ignore[no-untyped-call]
+    return loss.detach()
+
+
+def gradients(network: CharacterLstm) -> dict[str, Tensor]:
+    return {name: parameter.grad for name, parameter in network.named_parameters() if parameter.grad is not None}
+
+
+def test_training_runs_looked_up(network: CharacterLstm) -> None:
+    assert can_run_looked_up(network.encoder)
+
+
+def test_outputs_are_those_of_torch(network: CharacterLstm, fused: CharacterLstm) -> None:
+    torch.testing.assert_close(network(SOURCE, TARGET)[REAL], fused(SOURCE, TARGET)[REAL], rtol=0, atol=1e-6)
+
+
+def test_outputs_are_zeros_on_padding(network: CharacterLstm) -> None:
+    assert network(SOURCE, TARGET)[~REAL].count_nonzero() == 0
+
+
+def test_gradients_are_those_of_torch(network: CharacterLstm, fused: CharacterLstm) -> None:
+    losses = trained_loss(network), trained_loss(fused)
+
+    torch.testing.assert_close(*losses, rtol=1e-5, atol=1e-5)
+    assert len(gradients(network)) == 6
+    torch.testing.assert_close(gradients(network), gradients(fused), rtol=1e-5, atol=1e-5)
+
+
+def test_gradients_of_large_states_are_those_of_torch(network: CharacterLstm, fused: CharacterLstm) -> None:
+    for one in (network, fused):
+        for parameter in one.parameters():
+            parameter.data.mul_(8)
+    trained_loss(network), trained_loss(fused)
+
+    torch.testing.assert_close(gradients(network), gradients(fused), rtol=1e-4, atol=1e-4)
+
+
+def test_autocast_changes_nothing_in_the_recurrence(network: CharacterLstm) -> None:
+    plain = network(SOURCE, TARGET)
+    with torch.autocast("cpu", torch.bfloat16):
+        under_autocast = network(SOURCE, TARGET)
+
+    assert under_autocast.equal(plain)
+
+
+def test_torch_trains_it_where_there_is_no_compiler(
+    network: CharacterLstm, fused: CharacterLstm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(character_recurrence, "_library", lambda: None)
+
+    assert network(SOURCE, TARGET).equal(fused(SOURCE, TARGET))
+
+
+@pytest.mark.parametrize(("width", "dtype"), [(WIDTH + 1, torch.float32), (WIDTH, torch.float64)])
+def test_torch_runs_widths_and_numbers_that_the_compiled_code_does_not_take(width: int, dtype: torch.dtype) -> None:
+    assert not can_run_looked_up(CharacterLstm(CharacterLstmConfig(V, width=width)).to(dtype).encoder)
+
+
+def test_rows_are_packed_place_by_place_the_longest_first() -> None:
+    rows = packed(SOURCE)
+
+    assert rows.order.tolist() == [1, 2, 0]
+    assert rows.counts == (3, 3, 2, 1, 1)
+    assert rows.pieces.tolist() == [9, 7, 33, 17, 25, END, 23, END, 9, END]
+    assert SOURCE.flatten()[rows.places].equal(rows.pieces)
+
+
+def test_each_piece_finds_the_state_behind_the_one_before_it() -> None:
+    rows = packed(SOURCE)
+
+    assert rows.before.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 9, 11]
+    assert rows.ends.tolist() == [12, 10, 8]
+    assert rows.steps == [(3, 0, 0), (3, 3, 3), (2, 6, 6), (1, 8, 9), (1, 9, 11)]
+
+
+def test_row_of_padding_ends_with_the_state_it_began_with() -> None:
+    assert packed(torch.tensor([[PAD, PAD], [9, END]])).ends.tolist() == [3, 1]
