@@ -7,7 +7,7 @@ import re
 import threading
 import weakref
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ import torch
 from ..errors import ConfigurationError
 from .architectures.network import Network
 from .arithmetic import ROW_MULTIPLE, source_length
-from .batching import BatchLimits, pack
+from .batching import BatchLimits, pack, padding_ratio
 from .checkpoint import Checkpoint, load_checkpoint
 from .decoding import Hypothesis, Rows, SearchOptions, search
 from .engine.choosing import EngineName, Precision, choose_engine
@@ -31,6 +31,8 @@ from .vocabularies.vocabulary import END, PAD, UNKNOWN, Vocabulary
 # The translation of a segment has at most this many times its pieces, and some for very short ones.
 TARGET_PIECES_PER_SOURCE_PIECE = 2
 TARGET_PIECES_FREE = 10
+# Batches of the reference.
+STATIC_LIMITS = BatchLimits(tokens=4096, rows=128)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,18 +198,31 @@ class Translator:
         """
         sources = self.encode(texts, target)
         self.check_lengths(sources)
-        chosen = options or SearchOptions()
-        order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
-        if self._running_engine(chosen) is not None:
+        found = dict(self.translated(sources, options or SearchOptions(), limits))
+        return [found[number] for number in range(len(sources))]
+
+    def translated(
+        self, sources: Sequence[Sequence[int]], options: SearchOptions, limits: BatchLimits | None = None
+    ) -> Iterator[tuple[int, Translation]]:
+        """As `translate`, of source pieces: yields the number of a source and its translation, as they come."""
+        order = sorted(range(len(sources)), key=lambda number: len(sources[number]))
+        if self._running_engine(options) is not None:
             # The longest first: at the end, when no more wait, those that run are short.
-            batches = [order[::-1]] if order else []
-        else:
-            runs = pack([len(sources[i]) + 1 for i in order], limits or BatchLimits(tokens=4096, rows=128))
-            batches = [[order[place] for place in run] for run in runs]
-        results: dict[int, Translation] = {}
-        for batch in batches:
-            results |= zip(batch, self.translate_pieces([sources[i] for i in batch], chosen), strict=True)
-        return [results[i] for i in range(len(sources))]
+            order.reverse()
+            futures = self.submit_pieces([sources[number] for number in order], options)
+            yield from ((number, future.result()) for number, future in zip(order, futures, strict=True))
+            return
+        for run in pack([len(sources[number]) + 1 for number in order], limits or STATIC_LIMITS):
+            batch = [order[place] for place in run]
+            found = self.translate_pieces([sources[number] for number in batch], options)
+            yield from zip(batch, found, strict=True)
+
+    def padding_ratio(self, sources: Sequence[Sequence[int]], limits: BatchLimits | None = None) -> float:
+        """The share of padding when `translate` encodes these sources; an engine in C pads none."""
+        if self.engine is not None and not self.engine.pads:
+            return 0.0
+        lengths = sorted(len(source) + 1 for source in sources)
+        return padding_ratio([lengths[place] for place in run] for run in pack(lengths, limits or STATIC_LIMITS))
 
     def check_lengths(self, sources: Sequence[Sequence[int]]) -> None:
         """Raise `ConfigurationError` for the first text of more than `max_source_pieces`."""

@@ -51,6 +51,7 @@ class ContinuousEngine(Engine):
 
     has_own_weights = True
     takes_shortlists = True
+    pads = False
 
     def __init__(self, core: Core, turns: DeviceTurns, limits: EngineLimits | None = None) -> None:
         self.name = core.name

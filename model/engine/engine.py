@@ -10,12 +10,14 @@ class Engine(ABC):
     """Decodes the segments of many callers together on one device. Thread-safe.
 
     `name` is the engine and its arithmetic, such as "native int8". An engine that `has_own_weights` needs the network
-    no more; one that does not take shortlists leaves segments with one to the reference.
+    no more; one that does not take shortlists leaves segments with one to the reference. One that `pads` fills sources
+    up to a common length.
     """
 
     name: str
     has_own_weights: bool
     takes_shortlists: bool
+    pads: bool
 
     @abstractmethod
     def submit(self, requests: Sequence[Request], timeout_seconds: float | None = None) -> None:

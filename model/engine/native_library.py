@@ -124,7 +124,7 @@ def _compiler() -> list[str]:
     if not named and importlib.util.find_spec("ziglang"):
         return [sys.executable, "-m", "ziglang", "cc"]
     raise ConfigurationError(
-        f"the native engine is compiled where it runs, and there is no C compiler ({', '.join(named[:1] or COMPILERS)}): "
+        f"the native engine is compiled where it runs, no C compiler is here ({', '.join(named[:1] or COMPILERS)}): "
         "install one (Debian: apt-get install gcc libc6-dev; or by pip: dragoman[compiler]), or take the engine torch"
     )
 

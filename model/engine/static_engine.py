@@ -29,6 +29,7 @@ class StaticEngine(Engine):
     name = "reference float32"
     has_own_weights = False
     takes_shortlists = True
+    pads = True
 
     def __init__(self, translate: TranslateBatch, waiting: int) -> None:
         self._translate = translate

@@ -13,9 +13,9 @@ import torch
 
 from ...errors import ConfigurationError
 from ..architectures.network import Network
+from .delivery import deliver, fail
 from .device.running_batch import RunningBatch
 from .device.settings import DeviceSettings
-from .delivery import deliver, fail
 from .engine import Engine
 from .request import Request
 from .waiting import Waiting
@@ -35,6 +35,7 @@ class TorchEngine(Engine):
 
     has_own_weights = False
     takes_shortlists = False
+    pads = True
 
     def __init__(self, network: Network, device: torch.device, settings: DeviceSettings | None = None) -> None:
         self.settings = settings or DeviceSettings.of(device, "float32")

@@ -4,13 +4,13 @@ Knows one translator and one test set; comparing two and writing reports is done
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 import torch
 
-from ..batching import BatchLimits, pack, padding_ratio
+from ..batching import BatchLimits
 from ..decoding import SearchOptions
 from ..translator import Translation, Translator
 from .scores import Quality, TestSet, score
@@ -87,17 +87,16 @@ def measure(
     sources = translator.encode(test_set.sources, target)
     lengths = tuple(map(len, sources))
     fitting = [place for place, length in enumerate(lengths) if length <= translator.max_source_pieces]
-    batches = _batches(lengths, fitting, options.limits)
+    fitting_sources = [sources[place] for place in fitting]
     results: dict[int, Translation] = {}
-    for batch in batches:
-        found = translator.translate_pieces([sources[place] for place in batch], options.search)
-        results |= dict(zip(batch, found, strict=True))
+    for number, translation in translator.translated(fitting_sources, options.search, options.limits):
+        results[fitting[number]] = translation
         progress(len(results), len(fitting))
     speed = Speed(
         seconds=time.perf_counter() - started,
         segments=len(results),
         target_pieces=sum(result.target_pieces for result in results.values()),
-        padding_ratio=padding_ratio([lengths[place] + 1 for place in batch] for batch in batches),
+        padding_ratio=translator.padding_ratio(fitting_sources, options.limits),
         device=_device_name(translator.device),
         threads=torch.get_num_threads(),
     )
@@ -124,12 +123,6 @@ def _bucket(first: int, end: int | None, measurement: Measurement, test_set: Tes
     translations = [measurement.translations[place] for place in places]
     quality = score(translations, [test_set.references[place] for place in places])
     return Bucket(first, end - 1 if end else None, len(places), quality)
-
-
-def _batches(lengths: Sequence[int], places: Sequence[int], limits: BatchLimits) -> list[list[int]]:
-    order = sorted(places, key=lambda place: lengths[place])
-    runs = pack([lengths[place] + 1 for place in order], limits)
-    return [[order[index] for index in run] for run in runs]
 
 
 def _device_name(device: torch.device) -> str:

@@ -73,7 +73,7 @@ def test_progress_ends_with_all_that_fit(translator: Translator) -> None:
     options = MeasuringOptions(GREEDY, BatchLimits(10_000, rows=3))
     measure(translator, test_set, "fr", options, lambda done, total: seen.append((done, total)))
 
-    assert seen == [(3, 4), (4, 4)]
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 def with_lengths(translator: Translator, *lengths: int) -> tuple[Measurement, scores.TestSet]:
