@@ -29,10 +29,10 @@ def row(name: str, sides: Sequence[float], ratios: Sequence[float], told: tuple[
 def show(rows: Sequence[Row], json_file: Path | None) -> None:
     """Print the table; write it to `json_file` too if there is one."""
     width = max(len(row.name) for row in rows) + 2
-    print(f"{'':<{width}}{'ours':>8}{'peer':>8}{'ratio':>8}   spread")
+    print(f"{'':<{width}}{'ours':>10}{'peer':>10}{'ratio':>8}   spread")
     for row in rows:
         print(
-            f"{row.name:<{width}}{row.ours:>8.3g}{row.peer:>8.3g}{row.ratio:>8.2f}   "
+            f"{row.name:<{width}}{row.ours:>10.4g}{row.peer:>10.4g}{row.ratio:>8.2f}   "
             f"{row.low:.2f} to {row.high:.2f}   {row.unit}, goal {row.goal}"
         )
     if json_file:

@@ -19,34 +19,40 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from statistics import mean
 
+import numpy as np
 import torch
 from dragoman.benchmarks._peer_process import PeerProcess
 from dragoman.benchmarks._prerequisites import corpus, require
 from dragoman.benchmarks._table import Row, row, show
 from dragoman.model.architectures.catalog import build
 from dragoman.model.batching import padding_ratio
-from dragoman.model.corpora.corpus_file import CorpusFile
+from dragoman.model.corpora.corpus_file import CorpusFile, LabelledPair
 from dragoman.model.corpora.stream import PairStream
 from dragoman.model.memory import keep_freed_memory
 from dragoman.model.training.config import TrainConfig
 from dragoman.model.training.data import BatchOptions, BatchStream, DataPosition, Example
 from dragoman.model.training.distributed import Processes
+from dragoman.model.training.encoding import encode_pairs
 from dragoman.model.training.loss import padding
+from dragoman.model.training.packing import packed
 from dragoman.model.training.trainer import Moment, Trainer
 from dragoman.model.translator import resolve_device
 from dragoman.model.vocabularies.subwords import SubwordVocabulary
 from dragoman.model.vocabularies.vocabulary import BEGIN, END, PAD
+from numpy.typing import NDArray
 
+# (N, 2): pieces of N pairs, source and target.
+Lengths = NDArray[np.int32]
 PEER = Path(__file__).parent / "peers" / "marian_trainer.py"
 BASE = {"width": 512, "heads": 8, "feed_forward": 2048, "encoder_layers": 6, "decoder_layers": 6, "dropout": 0.1,
         "max_positions": 512}  # fmt: skip
 VOCABULARY_SIZE, MAX_PIECES = 8000, 100
 # Pairs taken of each corpus, at random among its first lines.
 CORPORA = {"tatoeba/train.en-fr.tsv.gz": (20_000, 132_000), "laws/train.en-fr.tsv.xz": (10_000, 100_000)}
-# The goal for the padding is set for batches of this many pieces, which a GPU takes.
-LARGE_BATCH_TOKENS = 8000
+# Padding is measured where nothing is trained: on as many pairs as a real run has, at these tokens of a batch.
+REAL_CORPORA = {"tatoeba/train.en-fr.tsv.gz": (132_000, 132_000), "laws/train.en-fr.tsv.xz": (300_000, 300_000)}
+PADDING_TOKENS = (1000, 4000, 8000, 25_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +120,11 @@ def batches(stream: PairStream, vocabulary: SubwordVocabulary, tokens: int) -> B
     return BatchStream(stream, vocabulary, BatchOptions(batch_tokens=tokens, max_pieces=MAX_PIECES))
 
 
-def write_corpus(folder: Path) -> list[CorpusFile]:
-    """The chosen pairs of each corpus as a file."""
+def write_corpus(folder: Path, chosen_of: dict[str, tuple[int, int]]) -> list[CorpusFile]:
+    """Pairs chosen of each corpus, in random order, as a file."""
     files = []
-    for name, (count, first) in CORPORA.items():
+    folder.mkdir()
+    for name, (count, first) in chosen_of.items():
         opened = gzip.open if name.endswith(".gz") else lzma.open
         with opened(corpus(name), "rt", encoding="utf-8") as lines:
             chosen = random.Random(1).sample(list(islice(lines, first)), count)
@@ -182,28 +189,54 @@ def compared(name: str, ours: Sequence[Steps], peer: Sequence[Steps]) -> Row:
     return Row(name, own.speed, other.speed, "target pieces/s", ratio, ratios[0], ratios[-1], ">= 1.3")
 
 
-def padding_row(name: str, epoch: Sequence[list[Example]]) -> Row:
-    """Padding of our batches, and of batches in random order that have as many rows."""
-    examples = [example for batch in epoch for example in batch]
-    random.Random(1).shuffle(examples)
-    rows = round(mean(len(batch) for batch in epoch))
-    shuffled = [examples[first : first + rows] for first in range(0, len(examples), rows)]
-    ours, peer = share_of_padding(epoch), share_of_padding(shuffled)
-    return row(name, [ours, peer], [ours], ("share of padding", "<= 0.05"))
+def padding_rows(stream: PairStream, vocabulary: SubwordVocabulary) -> list[Row]:
+    """Padding of an epoch of our batches, cut from pools as in training, and of batches in random order."""
+    lengths = piece_lengths(stream, vocabulary)
+    rows = []
+    for tokens in PADDING_TOKENS:
+        epoch = list(batches_of_lengths(lengths, tokens))
+        ours, peer = share_of_padding(epoch), share_of_padding(in_random_order(epoch))
+        rows.append(row(f"padding-ratio-{tokens}", [ours, peer], [ours], ("share of padding", "<= 0.05")))
+    return rows
 
 
-def share_of_padding(epoch: Sequence[list[Example]]) -> float:
-    sides = [[len(example.source) for example in batch] for batch in epoch]
-    return padding_ratio(sides + [[len(example.target) for example in batch] for batch in epoch])
+def piece_lengths(stream: PairStream, vocabulary: SubwordVocabulary) -> Lengths:
+    """Pieces of all pairs that training takes, in the stream's order: (N, 2), source and target, marks included."""
+
+    def encode(pairs: Sequence[LabelledPair]) -> tuple[list[list[int]], list[list[int]]]:
+        return (
+            vocabulary.encode([pair.source for pair in pairs]),
+            vocabulary.encode_target([pair.target for pair in pairs]),
+        )
+
+    encoded = encode_pairs(list(stream.epoch(0)), vocabulary, encode, MAX_PIECES)
+    return np.stack([encoded.sources.lengths, encoded.targets.lengths], 1)
+
+
+def batches_of_lengths(lengths: Lengths, tokens: int) -> Iterator[Lengths]:
+    """Batches as a `BatchStream` makes them, pool by pool."""
+    pools = -(-len(lengths) // BatchOptions(tokens, MAX_PIECES).sorted_pairs)
+    for number, pool in enumerate(np.array_split(lengths, pools)):
+        yield from (pool[chosen] for chosen in packed(pool[:, 0], pool[:, 1], tokens, random.Random(number)))
+
+
+def in_random_order(epoch: Sequence[Lengths]) -> list[Lengths]:
+    """The same pairs in as many batches of equal rows."""
+    shuffled = np.random.default_rng(1).permutation(np.concatenate(epoch))
+    return np.array_split(shuffled, len(epoch))
+
+
+def share_of_padding(epoch: Sequence[Lengths]) -> float:
+    return padding_ratio(batch[:, side].tolist() for batch in epoch for side in (0, 1))
 
 
 def measure(folder: Path, options: argparse.Namespace) -> list[Row]:
-    stream = PairStream(write_corpus(folder), [("en", "fr")])
+    stream = PairStream(write_corpus(folder / "trained", CORPORA), [("en", "fr")])
     lines = (text for pair in stream.epoch(0) for text in (pair.source, pair.target))
     vocabulary = SubwordVocabulary.train(lines, VOCABULARY_SIZE)
-    epoch, large = (
-        list(one_epoch(batches(stream, vocabulary, tokens))) for tokens in (options.batch_tokens, LARGE_BATCH_TOKENS)
-    )
+    real = PairStream(write_corpus(folder / "real", REAL_CORPORA), [("en", "fr")])
+    padding_seen = padding_rows(real, vocabulary)
+    epoch = list(one_epoch(batches(stream, vocabulary, options.batch_tokens)))
     options.vocabulary_size = len(vocabulary)
     settings = peer_settings(epoch, folder, options)
     print(f"{len(epoch)} batches an epoch, {settings['batch_rows']} rows each on average", flush=True)
@@ -217,11 +250,7 @@ def measure(folder: Path, options: argparse.Namespace) -> list[Row]:
     throughput = [
         compared(f"throughput-over-{order.replace('_', '-')}", sides["ours"], sides[order]) for order in peers
     ]
-    return [
-        *throughput,
-        padding_row(f"padding-ratio-{options.batch_tokens}", epoch),
-        padding_row(f"padding-ratio-{LARGE_BATCH_TOKENS}", large),
-    ]
+    return [*throughput, *padding_seen]
 
 
 def main() -> None:

@@ -75,22 +75,20 @@ def run_looked_up(layer: nn.LSTM, rows: PackedPieces, state: CellState) -> tuple
 
     The layer has no biases: the last column of its input matrix takes their place. Works in 32 bits under autocast.
     """
-    columns = layer.get_parameter("weight_ih_l0")
-    table = (columns[:, :-1] + columns[:, -1:]).T
-    hidden, cell = (part[rows.order] for part in state)
-    outputs, hidden, cell = _Recurrence.apply(table, layer.get_parameter("weight_hh_l0"), hidden, cell, rows)
+    weights = [layer.get_parameter(name) for name in ("weight_ih_l0", "weight_hh_l0")]
+    outputs, hidden, cell = _Recurrence.apply(*weights, *(part[rows.order] for part in state), rows)
     back = rows.order.argsort()
     return outputs, (hidden[back], cell[back])
 
 
 class _Recurrence(torch.autograd.Function):
-    """Looked-up gates (V, 4H), recurrent weights (4H, H), states (B, H), rows -> outputs (R, H), last states (B, H)."""
+    """Weights (4H, V+1) and (4H, H), first states (B, H) twice, rows -> outputs (R, H), last states (B, H) twice."""
 
     @staticmethod
-    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
     def forward(ctx: Any, *given: Any) -> tuple[Tensor, Tensor, Tensor]:
-        table, weight, hidden, cell, rows = given
-        kept = _recur(table.contiguous(), weight, (hidden, cell), rows)
+        columns, weight, hidden, cell, rows = given
+        table = (columns[:, :-1] + columns[:, -1:]).T.contiguous()
+        kept = _recur(table, weight, (hidden, cell), rows)
         _, hiddens, cells, _ = kept
         ctx.rows, ctx.characters = rows, len(table)
         ctx.save_for_backward(weight, *kept)
@@ -98,22 +96,26 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    @torch.amp.custom_bwd(device_type="cpu")
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         weight, *kept = ctx.saved_tensors
         outputs, hidden, cell = gradients
         hidden, cell = (part.clone(memory_format=torch.contiguous_format) for part in (hidden, cell))
         gates = _recur_back(weight, kept, (outputs.contiguous(), hidden, cell), ctx.rows)
         table = torch.ops.aten.embedding_dense_backward(gates, ctx.rows.pieces, ctx.characters, -1, False)
-        weights = (kept[1][ctx.rows.before].T @ gates).T
-        return table, weights, hidden, cell, None
+        with torch.autocast("cpu", enabled=False):
+            weights = (kept[1][ctx.rows.before].T @ gates).T
+        # Every piece has the last column of the input matrix, the bias, beside its own.
+        columns = torch.cat([table, table.sum(0, keepdim=True)]).T
+        return columns, weights, hidden, cell, None
 
 
 def _recur(table: Tensor, weight: Tensor, state: CellState, rows: PackedPieces) -> tuple[Tensor, ...]:
     """Gates (R, 4H) in torch's order, hidden states and cells (B+R, H), and the cells' tanh (R, H)."""
     (count, width), real = state[0].shape, len(rows.pieces)
     gates, squashed = table.new_empty(real, 4 * width), table.new_empty(real, width)
-    hiddens, cells = (torch.cat([part, part.new_empty(real, width)]) for part in state)
+    hiddens, cells = (part.new_empty(count + real, width) for part in state)
+    for parts, first in zip((hiddens, cells), state, strict=True):
+        parts[:count] = first
     product = table.new_empty(count, 4 * width)
     step, line = _loaded().dragoman_lstm_step, FLOAT_BYTES * width
     for n, piece, before in rows.steps:

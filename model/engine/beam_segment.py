@@ -48,9 +48,11 @@ class BeamSegment(RunningSegment):
             if piece == END and total > NEVER:
                 self._finish(row, score)
         self._go_on([candidate for candidate in candidates if candidate[2] != END][:beam_size], candidates[0])
-        if self._is_done():
-            return self._finished[: self.request.options.n_best]
-        return None
+        if not self._is_done():
+            if not self.must_end:
+                return None
+            self._finish_all()
+        return self._finished[: self.request.options.n_best]
 
     def _go_on(self, running: Sequence[tuple[float, int, int, float]], spare: tuple[float, int, int, float]) -> None:
         """The rows of the next step; copies that can never win fill the beam up."""
@@ -72,6 +74,12 @@ class BeamSegment(RunningSegment):
         if len(self._finished) < options.beam_size:
             return False
         return bool(best / self.position**options.length_penalty <= self._finished[-1].score)
+
+    def _finish_all(self) -> None:
+        """At the limit every row ends: no step is needed to know."""
+        for row, total in enumerate(self._totals.tolist()):
+            if total > NEVER:
+                self._finish(row, 0.0)
 
     def _finish(self, row: int, score: float) -> None:
         """The hypothesis that ends here: the way back from `row` to the first step."""

@@ -74,6 +74,10 @@ def _engine(
             return _native(checkpoint, device, taken, limits)
         case "torch":
             return _torch(checkpoint, device, taken, limits)
+        case "ctranslate2":
+            from .ctranslate2 import CTranslate2Engine
+
+            return CTranslate2Engine(checkpoint, device, taken, limits)  # type: ignore[arg-type]
     raise ConfigurationError(f"there is no engine {name!r}: take {', '.join(PRECISIONS)}, or auto")
 
 

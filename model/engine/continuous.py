@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ConfigurationError
+from ..decoding import Hypothesis
 from .beam_segment import BeamSegment
 from .core import Core, NewSegment, StepRows
 from .delivery import deliver, fail
@@ -177,13 +178,14 @@ class ContinuousEngine(Engine):
         self.occupancy.steps += 1
         self.occupancy.rows += len(rows.segments)
         self.occupancy.places += self.limits.rows
-        finished: list[RunningSegment] = []
+        finished: list[tuple[RunningSegment, list[Hypothesis]]] = []
         for segment, start, end in zip(self._running, starts, [*starts[1:], len(rows.segments)], strict=True):
             found = segment.take(pieces[start:end, : segment.width], scores[start:end, : segment.width])
             if found is not None:
-                finished.append(segment)
-                deliver(segment.request, found)
-        self._leave(finished)
+                finished.append((segment, found))
+        self._leave([segment for segment, _ in finished])
+        for segment, found in finished:
+            deliver(segment.request, found)
 
     def _leave(self, segments: Sequence[RunningSegment]) -> None:
         if not segments:

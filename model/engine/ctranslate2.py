@@ -4,7 +4,6 @@ Knows requests, and CTranslate2's Python calls; the export is in `interchange.ct
 batch that segments could join: what waits is sorted by length and cut into static batches.
 """
 
-import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +23,6 @@ from .static_engine import StaticEngine
 
 Precision = Literal["float32", "float16", "int8"]
 END_NAME = SPECIAL_PIECES[END]
-CONFIG = "config.json"
 CLOSED = "the translator was closed before this segment was translated"
 
 
@@ -34,8 +32,9 @@ class CTranslate2Engine(StaticEngine):
     Scores are comparable with ours: the sum of log-probabilities, END's included, by the length with END to the power
     of the length penalty. Two things differ by design of CTranslate2: what may not come (PAD, UNKNOWN and BEGIN; END
     before `min_pieces`; repeated n-grams) gives its probability to what may, and a beam ends with its `beam_size`-th
-    finished hypothesis. `piece_scores` are there only with a prefix. Sampling, coverage penalty, alignment and shortlists
-    it does not take: those requests get a `ConfigurationError`.
+    finished hypothesis. It never asks the network about a source without pieces: the translation is empty.
+    `piece_scores` are there only with a prefix. Sampling, coverage penalty, alignment and shortlists it does not take:
+    those requests get a `ConfigurationError`.
     """
 
     has_own_weights = True
@@ -79,32 +78,32 @@ class CTranslate2Search:
     """One static batch through CTranslate2. Knows no futures."""
 
     def __init__(self, checkpoint: Checkpoint, translator: Any) -> None:
-        """Take a `ctranslate2.Translator` of the exported checkpoint, which adds no END to a source."""
+        """Take a `ctranslate2.Translator` of the exported checkpoint, which adds END to a source."""
         self._translator = translator
         self._source_names, self._target_names = piece_names(checkpoint.vocabulary)
         self._pieces = {name: piece for piece, name in enumerate(self._target_names)}
 
     def __call__(self, requests: Sequence[Request]) -> list[list[Hypothesis]]:
-        """The hypotheses, best first, of each of the requests, which have equal options.
-
-        The batch runs to its longest limit. A segment that went beyond its own, which is rare, is translated again.
-        """
+        """The hypotheses, best first, of each of the requests, which have equal options."""
         found: dict[int, list[Hypothesis]] = {}
-        waiting = [place for place in range(len(requests)) if requests[place].limit]
+        for places in _runs(requests):
+            found |= self._run([(place, requests[place]) for place in places])
+        return [found.get(place) or [Hypothesis(request.options.prefix, 0.0)] for place, request in enumerate(requests)]
+
+    def _run(self, waiting: Sequence[tuple[int, Request]]) -> dict[int, list[Hypothesis]]:
+        """One batch up to its longest limit; segments that went beyond their own, which is rare, run once more."""
+        found: dict[int, list[Hypothesis]] = {}
         while waiting:
-            limit = max(requests[place].limit for place in waiting)
-            answers = self._found([requests[place] for place in waiting], limit)
-            found |= zip(waiting, answers, strict=True)
-            beyond = [place for place in waiting if _longest(found[place]) > requests[place].limit]
-            # The longest limit fits those that have it, so fewer are left each time.
-            waiting = beyond
-        # There is only one translation of no pieces; CTranslate2 does not make it.
-        nothing = [Hypothesis((), 0.0, (0.0,))]
-        return [found.get(place, nothing) for place in range(len(requests))]
+            limit = max(request.limit for _, request in waiting)
+            answers = self._found([request for _, request in waiting], limit)
+            found |= {place: answer for (place, _), answer in zip(waiting, answers, strict=True)}
+            # Those that have the longest limit are not among them.
+            waiting = [(place, request) for place, request in waiting if _longest(found[place]) > request.limit]
+        return found
 
     def _found(self, requests: Sequence[Request], limit: int) -> list[list[Hypothesis]]:
         options = requests[0].options
-        sources = [[self._source_names[piece] for piece in request.source] for request in requests]
+        sources = [[self._source_names[piece] for piece in request.source[:-1]] for request in requests]
         prefix = [self._target_names[piece] for piece in options.prefix]
         results = self._translator.translate_batch(
             sources,
@@ -165,7 +164,6 @@ def _load(checkpoint: Checkpoint, device: torch.device, precision: Precision, th
     with tempfile.TemporaryDirectory(prefix="dragoman-") as parent:
         folder = Path(parent) / "model"
         export_ctranslate2(checkpoint, folder, precision)
-        _leave_end_to_us(folder / CONFIG)
         try:
             return ctranslate2.Translator(
                 str(folder),
@@ -177,12 +175,6 @@ def _load(checkpoint: Checkpoint, device: torch.device, precision: Precision, th
             )
         except (RuntimeError, ValueError) as error:
             raise ConfigurationError(f"CTranslate2 cannot run {precision} on {device}: {error}") from error
-
-
-def _leave_end_to_us(config: Path) -> None:
-    """A source of END alone would be empty without it, and CTranslate2 never asks the network about those."""
-    settings = json.loads(config.read_text(encoding="utf-8"))
-    config.write_text(json.dumps(settings | {"add_source_eos": False}), encoding="utf-8")
 
 
 def _refusal(request: Request) -> str:
@@ -199,6 +191,18 @@ def _refusal(request: Request) -> str:
     if len(options.prefix) > request.limit:
         return f"a prefix of {len(options.prefix)} pieces does not fit a translation of at most {request.limit}"
     return ""
+
+
+def _runs(requests: Sequence[Request]) -> list[list[int]]:
+    """The places of the requests that run together: a limit that END may not come before stands alone.
+
+    There is nothing to run for a source or a translation without pieces.
+    """
+    runs: dict[int, list[int]] = {}
+    for place, request in enumerate(requests):
+        if request.limit and len(request.source) > 1:
+            runs.setdefault(request.limit if request.limit <= request.options.min_pieces else 0, []).append(place)
+    return list(runs.values())
 
 
 def _longest(hypotheses: Sequence[Hypothesis]) -> int:

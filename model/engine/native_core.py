@@ -23,6 +23,7 @@ from ..weights import quantised
 from .core import Core, NewSegment, StepRows
 from .native_library import ACTIVATIONS, KINDS, Layer, Matrix, Shape, Side, native_library
 
+FLOAT_BYTES = 4
 Weights = Literal["float32", "int8", "int8-exact"]
 
 
@@ -44,6 +45,8 @@ class NativeCore(Core):
         self.name = f"native {weights}"
         self._library = native_library()
         self._max_positions = network.config.max_positions
+        self._layers: int = network.config.decoder_layers
+        self._width: int = network.config.width
         self._pieces = network.embedding_of_source.num_embeddings
         # Arrays that the library looks into as long as it is open.
         self._kept: list[Any] = []
@@ -53,8 +56,9 @@ class NativeCore(Core):
 
     def bytes_of(self, segment: NewSegment) -> int:
         """What keeping this segment open takes, in bytes."""
-        length, rows, positions = len(segment.source), segment.rows, segment.positions
-        return int(self._library.dragoman_segment_bytes(self._handle, length, rows, positions))
+        places = segment.rows * segment.positions
+        keys_and_values = self._layers * (len(segment.source) + places) * 2 * self._width * FLOAT_BYTES
+        return keys_and_values + (2 * places * FLOAT_BYTES if segment.rows > 1 else 0)
 
     def open(self, segments: Sequence[NewSegment]) -> list[int]:
         """Encode the sources and keep them; raises `MemoryError` if they do not fit."""

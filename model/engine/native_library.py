@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from ctypes import POINTER, c_float, c_int, c_int32, c_int64, c_void_p
+from ctypes import POINTER, c_float, c_int, c_int32, c_void_p
 from functools import cache
 from pathlib import Path
 
@@ -89,7 +89,6 @@ _FUNCTIONS = {
     "dragoman_encode": (c_int, [c_void_p, c_int, *[c_void_p] * 7]),
     "dragoman_release": (None, [c_void_p, c_int, c_void_p]),
     "dragoman_step": (c_int, [c_void_p, c_int, *[c_void_p] * 7, c_int, c_void_p, c_void_p]),
-    "dragoman_segment_bytes": (c_int64, [c_void_p, c_int, c_int, c_int]),
     "dragoman_check": (c_int, [c_int]),
     "dragoman_lanes": (c_int, []),
 }

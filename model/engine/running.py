@@ -87,4 +87,6 @@ class GreedySegment(RunningSegment):
         self._taken.append(piece)
         self.pieces[0] = piece
         self.position += 1
+        if self.must_end:
+            return [self.hypothesis(self._taken, [*self._scores, 0.0])]
         return None

@@ -65,6 +65,9 @@ class StaticEngine(Engine):
                     self._translate_batch([group[place] for place in run])
 
     def _translate_batch(self, requests: Sequence[Request]) -> None:
+        if self._waiting.is_closed:
+            fail(requests, ConfigurationError("the translator was closed before this segment was translated"))
+            return
         try:
             found = self._translate(requests)
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever

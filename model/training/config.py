@@ -60,7 +60,7 @@ class DataConfig(_Section):
     min_letter_share: float = Field(0.0, ge=0, le=1)
     min_script_share: float = Field(0.0, ge=0, le=1)
     duplicates: Literal["drop", "keep"] = "drop"
-    pool_pairs: int = Field(100_000, ge=1)
+    pool_pairs: int | None = Field(None, ge=1)
 
 
 class VocabularyConfig(_Section):

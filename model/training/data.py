@@ -24,6 +24,9 @@ __all__ = ["BatchOptions", "BatchStream", "DataPosition", "Example"]
 
 # Begin or language mark, and end mark.
 MARKS = 2
+# Pairs of a pool where none are asked for: at least so many, and so many for each token of a batch. A batch of 8,000
+# or 25,000 tokens is then 3 % padding (benchmarks/NOTES.md); with 100,000 pairs it would be 6 or 9 %.
+POOL_PAIRS, POOL_PAIRS_A_TOKEN = 100_000, 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +34,14 @@ class BatchOptions:
     """How pairs become batches; the same on all ranks but for `rank`.
 
     `batch_tokens` bounds rows times the longest row of either side, padding and marks included. Pairs with a side of
-    more than `max_pieces` pieces are dropped. `pool_pairs` are sorted at once: the more, the less padding.
+    more than `max_pieces` pieces are dropped. `pool_pairs` are sorted at once: the more, the less padding; None is as
+    many as keep it low.
     `sampling_alpha` > 0 cuts sources at random (subword regularisation).
     """
 
     batch_tokens: int
     max_pieces: int
-    pool_pairs: int = 100_000
+    pool_pairs: int | None = None
     sampling_alpha: float = 0.0
     seed: int = 1
     rank: int = 0
@@ -49,11 +53,18 @@ class BatchOptions:
                 f"{self.batch_tokens} batch tokens do not hold one segment of {self.max_pieces} pieces and its "
                 f"{MARKS} marks: raise batch_tokens or lower max_pieces"
             )
-        if min(self.max_pieces, self.pool_pairs) < 1 or not 0 <= self.rank < self.world_size:
+        if min(self.max_pieces, self.sorted_pairs) < 1 or not 0 <= self.rank < self.world_size:
             raise ConfigurationError(
                 f"max_pieces {self.max_pieces} and pool_pairs {self.pool_pairs} must be at least 1, "
                 f"and rank {self.rank} below world_size {self.world_size}"
             )
+
+    @property
+    def sorted_pairs(self) -> int:
+        """Most pairs that a pool has."""
+        if self.pool_pairs is not None:
+            return self.pool_pairs
+        return max(POOL_PAIRS, POOL_PAIRS_A_TOKEN * self.batch_tokens)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -133,7 +144,7 @@ class BatchStream:
             )
 
     def _pool_count(self, epoch: int) -> int:
-        return max(1, -(-self.stream.size(epoch) // self.options.pool_pairs))
+        return max(1, -(-self.stream.size(epoch) // self.options.sorted_pairs))
 
     def _pools(self, start: DataPosition, stopped: Callable[[], bool]) -> Generator[_Pool, None, None]:
         """All pools from the one of `start` on; runs in the thread and ends soon after `stopped`."""

@@ -94,12 +94,6 @@ void dragoman_close(void* given) {
   free(n);
 }
 
-int64_t dragoman_segment_bytes(void* given, int length, int rows, int positions) {
-  const network* n = given;
-  return (int64_t)n->decoder.count * ((int64_t)length + (int64_t)rows * positions) * 8 * n->width +
-         (rows > 1 ? (int64_t)rows * positions * 8 : 0);
-}
-
 static int fill_segment(const network* n, segment* s, const int32_t* shortlist) {
   size_t layers = (size_t)n->decoder.count, of_position = 8 * (size_t)n->width;
   size_t places = (size_t)s->rows * s->positions;

@@ -51,7 +51,6 @@ PUBLIC void dragoman_release(void* network, int count, const int64_t* segments);
 PUBLIC int dragoman_step(void* network, int rows, const int64_t* segments, const int32_t* places,
                          const int32_t* parents, const int32_t* last_pieces, const int32_t* positions,
                          const int32_t* forced, const int32_t* endless, int width, int32_t* pieces, float* scores);
-PUBLIC int64_t dragoman_segment_bytes(void* network, int length, int rows, int positions);
 /* How many products of this machine's arithmetic differ from those written out one by one: 0 on a sound build. */
 PUBLIC int dragoman_check(int threads);
 /* Floats in a vector: 8 or 16. */

@@ -45,7 +45,9 @@ def test_translation_is_made_of_the_candidates_of_its_source(
     sources = vocabulary.encode([pair.source for pair in pairs])
     targets = vocabulary.encode_target([pair.target for pair in pairs])
 
-    missing = [{*target} - {*shortlist.candidates(source).tolist()} for source, target in zip(sources, targets)]
+    missing = [
+        {*target} - {*shortlist.candidates(source).tolist()} for source, target in zip(sources, targets, strict=True)
+    ]
     assert missing == [set()] * len(pairs)
 
 

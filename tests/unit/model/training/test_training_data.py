@@ -307,6 +307,11 @@ def test_options_that_contradict_each_other_are_refused(changes: dict[str, int],
         options(**changes)
 
 
+@pytest.mark.parametrize(("tokens", "pairs"), [(1000, 100_000), (8000, 200_000)])
+def test_pool_grows_with_the_batches_where_no_size_is_asked_for(tokens: int, pairs: int) -> None:
+    assert BatchOptions(batch_tokens=tokens, max_pieces=60).sorted_pairs == pairs
+
+
 def test_padding_ratio_is_that_of_the_batches_given(corpus: Path) -> None:
     stream = batch_stream(corpus)
     before = stream.padding_ratio
