@@ -62,6 +62,8 @@ class ContinuousEngine(Engine):
         self._turns = turns
         self._waiting = Waiting(self.limits.waiting)
         self._running: list[RunningSegment] = []
+        # Taken from those that wait, and perhaps not yet running.
+        self._opening: Sequence[Request] = ()
         self._used_bytes = 0
         self._bytes: dict[int, int] = {}
         self._thread = threading.Thread(target=self._run, name="dragoman-engine", daemon=True)
@@ -117,17 +119,19 @@ class ContinuousEngine(Engine):
 
     def _stop(self, error: BaseException | None) -> None:
         stopped = ConfigurationError("the translator was closed before this segment was translated")
-        left = [segment.request for segment in self._running] + list(self._waiting.close())
-        fail(left, error or stopped)
+        running = [segment.request for segment in self._running]
+        fail([*running, *self._waiting.close()], error or stopped)
+        fail([request for request in self._opening if not request.future.done()], error or stopped)
         self._running.clear()
         self._turns.leave(self)
         self._core.close()
 
     def _admit(self) -> None:
         rows = sum(segment.request.beam_size for segment in self._running)
-        taken = self._waiting.take(self._room(rows), self.limits.rows)
-        if taken:
-            self._open(taken)
+        self._opening = self._waiting.take(self._room(rows), self.limits.rows)
+        if self._opening:
+            self._open(self._opening)
+        self._opening = ()
 
     def _room(self, rows: int) -> Callable[[Request], bool]:
         """Says of each request in turn whether there is room for it too."""
@@ -190,17 +194,17 @@ class ContinuousEngine(Engine):
     def _leave(self, segments: Sequence[RunningSegment]) -> None:
         if not segments:
             return
+        self._core.release([segment.segment for segment in segments])
         gone = set(map(id, segments))
         self._running = [segment for segment in self._running if id(segment) not in gone]
-        self._core.release([segment.segment for segment in segments])
         self._used_bytes -= sum(self._bytes.pop(segment.segment) for segment in segments)
         self.occupancy.segments += len(segments)
 
     def _drop_cancelled(self) -> None:
         cancelled = [segment for segment in self._running if segment.request.future.cancelled()]
+        self._leave(cancelled)
         for segment in cancelled:
             segment.request.future.set_running_or_notify_cancel()
-        self._leave(cancelled)
 
 
 def _new_segment(request: Request) -> NewSegment:
