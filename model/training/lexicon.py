@@ -141,7 +141,7 @@ class _SourcePlaces:
         places = np.repeat(self.firsts[part] - before, counts) + np.arange(int(counts.sum()))
         keys = np.repeat(self.pieces[part] * target_size, counts) + self.targets[places]
         keys, entries = np.unique(keys, return_inverse=True)
-        together = np.bincount(entries, np.repeat(self.weights[part], counts), len(keys))
+        together = np.bincount(entries, np.repeat(self.weights[part], counts), len(keys)).astype(np.float64)
         sources, targets = (numbers.astype(np.int32) for numbers in np.divmod(keys, target_size))
         probabilities = _by_source(torch.from_numpy(together), torch.from_numpy(sources)).numpy()
         kept = likeliest(sources, probabilities, FOLLOWED)
