@@ -235,7 +235,10 @@ class Translator:
 
     def _limits(self, sources: Sequence[Sequence[int]], options: SearchOptions) -> tuple[int, ...]:
         """The longest translation of each source, in pieces; BEGIN takes one position more."""
-        most = self.checkpoint.network.config.max_positions - 1
+        config = self.checkpoint.network.config
+        most, pieces = config.max_positions - 1, config.vocabulary_size
+        if any(not 0 <= piece < pieces for piece in options.prefix):
+            raise ConfigurationError(f"a piece of the prefix is none of the model's {pieces}: see `with_prefix`")
         if max(options.max_pieces or 0, len(options.prefix)) > most:
             raise ConfigurationError(f"the model gives at most {most} pieces: lower the maximum, or shorten the prefix")
         if options.max_pieces is not None:

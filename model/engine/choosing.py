@@ -36,6 +36,8 @@ def choose_engine(
     precision.
     """
     name, precision = wanted
+    if name not in ("auto", *PRECISIONS):
+        raise ConfigurationError(f"there is no engine {name!r}: take {', '.join(PRECISIONS)}, or auto")
     automatic = name == "auto"
     chosen = _automatic(checkpoint, device) if automatic else name
     if automatic and precision not in ("auto", *PRECISIONS[chosen]):
@@ -74,11 +76,10 @@ def _engine(
             return _native(checkpoint, device, taken, limits)
         case "torch":
             return _torch(checkpoint, device, taken, limits)
-        case "ctranslate2":
+        case _:
             from .ctranslate2 import CTranslate2Engine
 
             return CTranslate2Engine(checkpoint, device, taken, limits)  # type: ignore[arg-type]
-    raise ConfigurationError(f"there is no engine {name!r}: take {', '.join(PRECISIONS)}, or auto")
 
 
 def _native(checkpoint: Checkpoint, device: torch.device, precision: str, limits: EngineLimits) -> Engine:

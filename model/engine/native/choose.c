@@ -146,7 +146,9 @@ static void shortlist_item(void* given, int row) {
   const segment* s = c->rows->segments[row];
   if (!s->allowed) return;
   const float* of_row = c->scores_of + (size_t)row * spread(c->n->chosen.output.outputs);
-  int forced = c->rows->forced[row], endless = c->rows->endless[row];
+  int forced = c->rows->forced[row];
+  /* A list of nothing but END ends: that is better than no translation. */
+  int endless = c->rows->endless[row] && s->pieces[s->allowed - 1] > END;
   float own[s->allowed];
   candidate best[c->width];
   clear(best, c->width);

@@ -64,8 +64,8 @@ int selection_add(network* n, segment* s) {
     if (!c->uses || !c->place_of) return -1;
     for (int i = 0; i < n->vocabulary; i++) c->place_of[i] = -1;
   }
-  if (2 * c->stale > c->count && start_anew(n)) return -1;
-  return place_all(n, s);
+  /* The segment is among the open ones already. */
+  return 2 * c->stale > c->count ? start_anew(n) : place_all(n, s);
 }
 
 void selection_drop(network* n, segment* s) {

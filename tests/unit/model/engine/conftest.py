@@ -17,7 +17,7 @@ from dragoman.model.engine.limits import EngineLimits
 from dragoman.model.engine.request import Request
 from dragoman.model.engine.torch_engine import TorchEngine
 from dragoman.model.engine.turns import DeviceTurns
-from dragoman.model.vocabularies.vocabulary import BEGIN, END
+from dragoman.model.vocabularies.vocabulary import END
 from numpy.typing import NDArray
 
 VOCABULARY_SIZE = 300

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from dragoman.errors import ConfigurationError
+from dragoman.model.batching import BatchLimits
 from dragoman.model.decoding import Hypothesis, SearchOptions
 from dragoman.model.engine import static_engine as module
 from dragoman.model.engine.request import Request
@@ -97,7 +98,7 @@ def test_urgent_requests_come_first_and_share_no_batch_with_others(
 def test_requests_of_like_length_share_a_batch(
     batches: Batches, start: Callable[..., StaticEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LIMITS", module.BatchLimits(tokens=100, rows=2))
+    monkeypatch.setattr(module, "LIMITS", BatchLimits(tokens=100, rows=2))
     asked = [request(name, length=length) for name, length in ((2, 9), (3, 3), (4, 8), (5, 3))]
     start().submit(asked)
     batches.gate.set()
@@ -153,27 +154,18 @@ def test_closed_engine_finishes_its_batch_and_fails_what_waits(
 
 
 def test_batches_behind_the_running_one_fail_when_the_engine_closes(
-    batches: Batches, start: Callable[..., StaticEngine], monkeypatch: pytest.MonkeyPatch
+    batches: Batches, start: Callable[..., StaticEngine]
 ) -> None:
     engine = start()
-    taken = [request(2), request(3, BEAM)]
-    # The pool is taken from the queue at once, so both are no longer waiting when it closes.
-    monkeypatch.setattr(module, "POOL", 2)
+    # Both are taken from the queue at once, and the first closes the engine.
+    first, second = Request((2, END), GREEDY, 5, lambda _: engine.close()), request(3, BEAM)
+    engine.submit([first, second])
     batches.gate.set()
-    closing: list[threading.Thread] = []
 
-    def close_after(found: Sequence[Hypothesis]) -> Sequence[Hypothesis]:
-        closing.append(threading.Thread(target=engine.close, daemon=True))
-        engine._waiting.close()
-        closing[-1].start()
-        return found
-
-    first = Request((2, END), GREEDY, 5, close_after, priority=-1)
-    engine.submit([first, taken[1]])
-
-    assert result(first)
-    with pytest.raises(ConfigurationError, match="closed"):
-        result(taken[1])
+    with pytest.raises(ConfigurationError, match="the translator was closed before this segment was translated"):
+        result(second)
+    assert result(first) is None
+    assert batches.seen == [[1], [2]]
 
 
 def test_engine_can_be_closed_from_its_own_thread(batches: Batches) -> None:
