@@ -28,6 +28,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "own-decoder": {"decoder_heads": 6, "decoder_feed_forward": 71, "embeddings": "tied-target"},
     "heads-of-3": {"width": 9, "heads": 3, "feed_forward": 5, "embedding_scale": "none"},
     "heads-of-5": {"width": 35, "heads": 7, "feed_forward": 13, "activation": "gelu"},
+    "heads-of-9": {"width": 27, "heads": 3, "feed_forward": 17, "activation": "swish"},
     "heads-of-2-rotary": {"width": 6, "heads": 3, "positions": "rotary", "feed_forward": 1},
     "one-head": {"width": 50, "heads": 1, "feed_forward": 129, "output_bias": "learned"},
     "wide": {"width": 136, "heads": 2, "feed_forward": 200, "decoder_layers": 2},
@@ -290,6 +291,16 @@ def test_fewer_come_where_the_shortlist_has_fewer(first_step: Callable[..., Any]
     assert math.exp(scores[0]) + math.exp(scores[1]) == pytest.approx(1, abs=1e-6)
 
 
+def test_end_of_a_shortlist_does_not_come_where_it_may_not(first_step: Callable[..., Any]) -> None:
+    free, endless = (dict(zip(*first_step(3, [END, 9, 10], endless=endless), strict=True)) for endless in (0, 1))
+
+    assert endless == {**free, END: -math.inf}
+
+
+def test_shortlist_of_nothing_but_end_ends_even_where_it_may_not(first_step: Callable[..., Any]) -> None:
+    assert first_step(2, [END], endless=1) == ([END, END], [0.0, -math.inf])
+
+
 def test_forced_piece_that_is_not_on_the_shortlist_cannot_come(first_step: Callable[..., Any]) -> None:
     assert first_step(2, [END, 9, 10], forced=11)[1] == [-math.inf] * 2
 
@@ -298,6 +309,23 @@ def test_forced_piece_of_the_shortlist_comes_alone(first_step: Callable[..., Any
     every = dict(zip(*first_step(3, [END, 9, 10]), strict=True))
 
     assert first_step(2, [END, 9, 10], forced=10) == ([10, END], [every[10], -math.inf])
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("precision", ["float32", "int8-exact", "int8"])
+def test_of_equally_likely_pieces_the_first_comes_first(packed: Packed, precision: Any, threads: int) -> None:
+    network = network_of(vocabulary_size=1200, embeddings="tied-inputs")
+    with torch.no_grad():
+        # Each of the first 400 pieces has two doubles, in other groups of columns.
+        network.output_weight.copy_(network.output_weight[:400].repeat(3, 1))
+    core = packed(network, precision, threads)
+    [one] = core.open([NewSegment((5, 6, END), 1, 2)])
+    pieces, scores = core.step(rows_of([one], [BEGIN], 0, endless=1), 30)
+    first = pieces[0, ::3]
+
+    assert (first < 400).all()
+    assert pieces[0].tolist() == [piece + double for piece in first.tolist() for double in (0, 400, 800)]
+    assert scores[0].tolist() == np.repeat(scores[0, ::3], 3).tolist()
 
 
 @pytest.mark.parametrize(
