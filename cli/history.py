@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from datetime import UTC
 from functools import reduce
 from typing import Any
@@ -91,9 +91,9 @@ def show_command(job_id: UUID, as_json: bool) -> None:
     if row is None:
         raise DragomanError(f"the history has no job {job_id}: it is not finished yet, or the id is another")
     if as_json:
-        click.echo(_json(asdict(row)))
+        click.echo(_json(row.columns()))
     else:
-        _console().print(_pairs_table((column.name, getattr(row, column.name)) for column in fields(row)))
+        _console().print(_pairs_table(row.columns().items()))
 
 
 @contextmanager
@@ -110,7 +110,7 @@ def _connection() -> Iterator[Connection]:
 
 def _print_lines(rows: list[RecordedRow]) -> None:
     for row in rows:
-        click.echo(_json(asdict(row)))
+        click.echo(_json(row.columns()))
 
 
 def _print_table(rows: list[RecordedRow]) -> None:
@@ -126,10 +126,11 @@ def _rows_table(rows: list[RecordedRow]) -> Table:
         table.add_column(heading, no_wrap=True)
     for heading in ("source", "target"):
         table.add_column(heading, no_wrap=True, overflow="ellipsis", ratio=1)
-    for row in rows:
+    for recorded in rows:
+        row = recorded.row
         answer = row.target_text if row.status == "translated" else f"[{row.reason or 'no reason'}] {row.detail or ''}"
         table.add_row(
-            f"{row.recorded_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+            f"{recorded.recorded_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
             f"{row.source_language or '?'}-{row.target_language or '?'}",
             row.status,
             _line(row.source_text),

@@ -4,10 +4,12 @@ Reading is tolerant of unknown fields and of nothing else. No error quotes what 
 """
 
 import json
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import to_json
 
 from ..errors import RejectedJobError
 from .dead_letters import DeadLetter
@@ -23,6 +25,10 @@ LARGEST_JOB_BYTES = 4 * 1024 * 1024
 _Model = TypeVar("_Model", bound=BaseModel)
 # Whoever constructs a model may leave them out. A message without them would be another job at each reading.
 NEVER_LEFT_OUT = ("schema_version", "job_id", "event_id", "submitted_at")
+_NEVER_LEFT_OUT_OF: dict[type[BaseModel], frozenset[str]] = {
+    contract: frozenset(NEVER_LEFT_OUT) & contract.model_fields.keys()
+    for contract in (TranslationJob, TranslationResult, DeadLetter)
+}
 
 _JOB_ID: TypeAdapter[UUID] = TypeAdapter(JobId)
 
@@ -43,6 +49,14 @@ class UndecodableMessageError(RejectedJobError):
 def encode(model: BaseModel) -> bytes:
     """Return the model as compact JSON in UTF-8."""
     return model.model_dump_json().encode()
+
+
+def encode_sound_result(fields: Mapping[str, Any]) -> bytes:
+    """What `encode` makes of a `TranslationResult` of these fields, in a tenth of the time.
+
+    Nothing is checked: `fields` holds every field of the contract, in its order, each as the contract would have it.
+    """
+    return to_json(fields)
 
 
 def decode_job(value: bytes | None) -> TranslationJob:
@@ -70,9 +84,10 @@ def _decode(contract: type[_Model], value: bytes | None) -> _Model:
         message = contract.model_validate_json(value, strict=True, extra="ignore")
     except ValidationError as error:
         raise _undecodable(value, error) from None
-    for field in NEVER_LEFT_OUT:
-        if field in contract.model_fields and field not in message.model_fields_set:
-            raise UndecodableMessageError(missing(field), value, _parse(value))
+    left_out = _NEVER_LEFT_OUT_OF[contract] - message.model_fields_set
+    if left_out:
+        first = next(field for field in NEVER_LEFT_OUT if field in left_out)
+        raise UndecodableMessageError(missing(first), value, _parse(value))
     return message
 
 

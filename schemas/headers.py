@@ -5,11 +5,12 @@ CloudEvents in binary mode: the attributes are headers, the value stays as it is
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 from urllib.parse import quote
+from uuid import UUID
 
 from .dead_letters import DeadLetter
 from .jobs import TranslationJob
-from .results import TranslationResult
 
 TRACEPARENT = "traceparent"
 TRACESTATE = "tracestate"
@@ -22,20 +23,24 @@ DEAD_LETTER_TYPE = "dragoman.message.rejected"
 WORKER_SOURCE = "/dragoman/worker"
 
 Headers = list[tuple[str, bytes]]
+# As a client hands them over.
+KafkaHeaders = Iterable[tuple[str, bytes | None]]
+# Ours before they are encoded.
+TextHeaders = list[tuple[str, str]]
 
 
 def job_headers(job: TranslationJob) -> Headers:
     """Return the headers that a job travels with."""
     source = f"/dragoman/clients/{quote(job.client_id, safe='')}"
-    return _cloud_event(str(job.job_id), source, JOB_TYPE, job.submitted_at)
+    return _encoded(_cloud_event(str(job.job_id), source, JOB_TYPE, job.submitted_at))
 
 
-def result_headers(result: TranslationResult) -> Headers:
+def result_headers(event_id: UUID, finished_at: datetime) -> TextHeaders:
     """Return the headers that a result travels with."""
-    return _cloud_event(str(result.event_id), WORKER_SOURCE, RESULT_TYPE, result.finished_at)
+    return _cloud_event(str(event_id), WORKER_SOURCE, RESULT_TYPE, finished_at)
 
 
-def dead_letter_headers(letter: DeadLetter) -> Headers:
+def dead_letter_headers(letter: DeadLetter) -> TextHeaders:
     """Return the headers that a dead letter travels with: ours, and those that Kafka Connect writes."""
     connect = {
         "topic": letter.topic,
@@ -45,22 +50,31 @@ def dead_letter_headers(letter: DeadLetter) -> Headers:
         "exception.message": letter.detail,
     }
     headers = _cloud_event(str(letter.event_id), WORKER_SOURCE, DEAD_LETTER_TYPE, letter.failed_at)
-    return headers + [(f"__connect.errors.{name}", text.encode()) for name, text in connect.items()]
+    return headers + [(f"__connect.errors.{name}", text) for name, text in connect.items()]
 
 
-def trace_headers(headers: Iterable[tuple[str, bytes | None]]) -> Headers:
+def trace_headers(headers: KafkaHeaders) -> Headers:
     """Return those of `headers` that carry the trace context, to be passed on untouched."""
     return [(name, value) for name, value in headers if name in (TRACEPARENT, TRACESTATE) and value is not None]
 
 
-def _cloud_event(identity: str, source: str, kind: str, when: datetime) -> Headers:
-    attributes = {
-        "content-type": "application/json",
-        "ce_specversion": "1.0",
-        "ce_id": identity,
-        "ce_source": source,
-        "ce_type": kind,
-        "ce_time": when.isoformat().replace("+00:00", "Z"),
-        SCHEMA_VERSION: "1",
-    }
-    return [(name, text.encode()) for name, text in attributes.items()]
+def _cloud_event(identity: str, source: str, kind: str, when: datetime) -> TextHeaders:
+    return [
+        ("content-type", "application/json"),
+        ("ce_specversion", "1.0"),
+        ("ce_id", identity),
+        ("ce_source", source),
+        ("ce_type", kind),
+        ("ce_time", _time(when)),
+        (SCHEMA_VERSION, "1"),
+    ]
+
+
+@lru_cache(maxsize=256)
+def _time(when: datetime) -> str:
+    """One text for all events of a batch."""
+    return when.isoformat().replace("+00:00", "Z")
+
+
+def _encoded(headers: TextHeaders) -> Headers:
+    return [(name, text.encode()) for name, text in headers]

@@ -1,13 +1,13 @@
 """Bulk inserts in one statement: an array literal a column, unfolded by `unnest`. Knows no table by name.
 
 Measured for 1,000 rows of 26 columns: array literals take half the time of psycopg2's own list adaptation
-(ARRAY['...', ...], which the server parses element by element) and a quarter of row-by-row statements.
+(ARRAY['...', ...], which the server parses element by element) and a quarter of row-by-row statements. Half of the
+columns hold one value throughout a batch, which is encoded once.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, Table
@@ -19,7 +19,7 @@ Encoder = Callable[[Any], str]
 
 
 class BulkInsert:
-    """`INSERT ... ON CONFLICT DO NOTHING` of objects whose attributes are named like the columns."""
+    """`INSERT ... ON CONFLICT DO NOTHING` of tuples that hold the columns' values in their order."""
 
     def __init__(self, table: Table, columns: Sequence[str], returning: str) -> None:
         types = [table.c[name].type for name in columns]
@@ -30,23 +30,31 @@ class BulkInsert:
             f'ON CONFLICT DO NOTHING RETURNING "{returning}"'
         )
         self._encoders = [_encoder(kind) for kind in types]
-        self._values = attrgetter(*columns)
 
-    def __call__(self, connection: Connection, rows: Sequence[object]) -> list[Any]:
+    def __call__(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Insert the rows, in order; return the `returning` column of those that were new.
 
         Raises ValueError for text with a NUL character or half of a surrogate pair.
         """
         if not rows:
             return []
-        columns = zip(*map(self._values, rows), strict=True)
-        literals = tuple(array_literal(values, encode) for values, encode in zip(columns, self._encoders, strict=True))
+        columns = zip(*rows, strict=True)
+        literals = tuple(_column(values, encode) for values, encode in zip(columns, self._encoders, strict=True))
         return list(connection.exec_driver_sql(self._statement, literals).scalars())
 
 
 def array_literal(values: Iterable[Any], encode: Encoder) -> str:
     """Write values as PostgreSQL's array literal, None as NULL."""
     return "{" + ",".join(["NULL" if value is None else encode(value) for value in values]) + "}"
+
+
+def _column(values: tuple[Any, ...], encode: Encoder) -> str:
+    first = values[0]
+    # Numbers are left out: 0.0 and -0.0 are equal, and not the same.
+    if not isinstance(first, float) and values.count(first) == len(values):
+        one = "NULL" if first is None else encode(first)
+        return "{" + ",".join([one] * len(values)) + "}"
+    return array_literal(values, encode)
 
 
 def quoted(value: object) -> str:
@@ -68,8 +76,11 @@ def _encoder(kind: TypeEngine[Any]) -> Encoder:
     return str
 
 
+_write_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def _json(value: object) -> str:
-    return quoted(json.dumps(value, ensure_ascii=False))
+    return quoted(_write_json(value) if value else "{}" if isinstance(value, Mapping) else "[]")
 
 
 def _bytea(value: bytes) -> str:

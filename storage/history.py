@@ -13,11 +13,16 @@ from .records import HistoryRow, Status
 from .tables import batch, translation
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordedRow(HistoryRow):
+@dataclass(frozen=True, slots=True)
+class RecordedRow:
     """A row as the history holds it."""
 
+    row: HistoryRow
     recorded_at: datetime
+
+    def columns(self) -> dict[str, Any]:
+        """Its values by the names of the columns."""
+        return {"recorded_at": self.recorded_at, **self.row._asdict()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +114,8 @@ def _select(filters: HistoryFilter) -> Select[*tuple[object, ...]]:
 
 
 def _rows(connection: Connection, statement: Select[*tuple[object, ...]]) -> list[RecordedRow]:
-    return [RecordedRow(**row) for row in connection.execute(statement).mappings()]
+    found = (dict(row) for row in connection.execute(statement).mappings())
+    return [RecordedRow(recorded_at=columns.pop("recorded_at"), row=HistoryRow(**columns)) for columns in found]
 
 
 def _matches(filters: HistoryFilter) -> ColumnElement[bool]:

@@ -5,9 +5,10 @@ short (at most 200 characters): they are indexed.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 Status = Literal["translated", "rejected", "failed"]
@@ -15,9 +16,14 @@ Status = Literal["translated", "rejected", "failed"]
 Partition = tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HistoryRow:
-    """The final word on one job; what an undecodable message does not tell is None."""
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class HistoryRow(NamedTuple):
+    """The final word on one job; what an undecodable message does not tell is None.
+
+    A tuple, because every job makes one: a frozen dataclass of so many fields takes four times as long.
+    """
 
     job_id: UUID
     client_id: str | None
@@ -25,26 +31,26 @@ class HistoryRow:
     source_language: str | None
     target_language: str | None
     source_text: str | None
-    target_text: str | None = None
     status: Status
+    submitted_at: datetime
+    admitted_at: datetime
+    kafka_topic: str
+    kafka_partition: int
+    kafka_offset: int
+    lease_epoch: int
+    worker_id: str
+    target_text: str | None = None
     reason: str | None = None
     detail: str | None = None
     score: float | None = None
     model_version_id: str | None = None
     source_pieces: int | None = None
     target_pieces: int | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = NOTHING
+    metadata: Mapping[str, Any] = NOTHING
     attempt: int = 1
-    submitted_at: datetime
-    admitted_at: datetime
     started_at: datetime | None = None
     batch_id: UUID | None = None
-    kafka_topic: str
-    kafka_partition: int
-    kafka_offset: int
-    lease_epoch: int
-    worker_id: str
 
     @property
     def partition(self) -> Partition:
@@ -52,8 +58,7 @@ class HistoryRow:
         return (self.kafka_topic, self.kafka_partition)
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxEvent:
+class OutboxEvent(NamedTuple):
     """One message for Kafka that belongs to a job. Give the same job and topic the same `event_id` always."""
 
     event_id: UUID
@@ -64,8 +69,7 @@ class OutboxEvent:
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchRow:
+class BatchRow(NamedTuple):
     """What one pass of the model cost; `padded_pieces` counts every source slot, padding too."""
 
     id: UUID

@@ -6,7 +6,6 @@ winner's events reach the outbox. So a settlement can be repeated whenever its o
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
@@ -58,9 +57,9 @@ AND lease.epoch = done.epoch AND (lease.next_offset IS NULL OR lease.next_offset
 """
 RECORDED = "SELECT job_id FROM translation WHERE job_id = ANY(%s::uuid[])"
 
-_insert_rows = BulkInsert(translation, [column.name for column in fields(HistoryRow)], returning="job_id")
-_insert_events = BulkInsert(outbox, [column.name for column in fields(OutboxEvent)], returning="event_id")
-_insert_batches = BulkInsert(batch, [column.name for column in fields(BatchRow)], returning="id")
+_insert_rows = BulkInsert(translation, HistoryRow._fields, returning="job_id")
+_insert_events = BulkInsert(outbox, OutboxEvent._fields, returning="event_id")
+_insert_batches = BulkInsert(batch, BatchRow._fields, returning="id")
 
 
 class CommitUnknownError(TransientError):

@@ -4,6 +4,7 @@ Does not look at the history: that takes the database, and the caller asks for m
 """
 
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from ..model.decoding import SearchOptions
 from ..schemas.codec import UndecodableMessageError, decode_job
@@ -14,6 +15,13 @@ from .batcher import PoolKey
 from .outcomes import Refusal, Salvage, refused, undecodable
 from .translating import SegmentTranslator
 from .work import Identity, Outcome, Segment
+
+
+class _Now(NamedTuple):
+    """The present, by both clocks: one for all jobs that are admitted together."""
+
+    at: datetime
+    seconds: float
 
 
 class Admission:
@@ -36,8 +44,8 @@ class Admission:
 
     def tokenise(self, jobs: list[tuple[Delivery, TranslationJob]], now_seconds: float) -> list[Segment | Outcome]:
         """Segments ready for the batcher; a text of more pieces than the model reads is rejected."""
-        pieces = self._pieces([job for _, job in jobs])
-        return [self._segment(delivery, job, pieces[place], now_seconds) for place, (delivery, job) in enumerate(jobs)]
+        pieces, now = self._pieces([job for _, job in jobs]), _Now(datetime.now(UTC), now_seconds)
+        return [self._segment(delivery, job, pieces[place], now) for place, (delivery, job) in enumerate(jobs)]
 
     def pool_key(self, job: TranslationJob) -> PoolKey:
         """Jobs with equal keys can share a batch."""
@@ -59,13 +67,13 @@ class Admission:
         return result
 
     def _segment(
-        self, delivery: Delivery, job: TranslationJob, pieces: tuple[int, ...], now_seconds: float
+        self, delivery: Delivery, job: TranslationJob, pieces: tuple[int, ...], now: "_Now"
     ) -> Segment | Outcome:
         longest = self._translator.max_source_pieces
         if len(pieces) > longest:
             detail = f"the text has {len(pieces)} pieces, the model reads {longest}: split it into sentences"
             return refused(self._identity, delivery, job, Refusal(Reason.TOO_MANY_PIECES, detail))
-        return Segment(delivery, job, pieces, datetime.now(UTC), now_seconds)
+        return Segment(delivery, job, pieces, now.at, now.seconds)
 
     def _refusal(self, job: TranslationJob) -> Refusal | None:
         pair = (job.source_language, job.target_language)

@@ -4,16 +4,18 @@ Every job gets one history row and one result event; a rejected message also one
 the job id, so a redelivery builds the same events.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from ..model.translator import Translation
 from ..schemas import headers, ids, topics
-from ..schemas.codec import encode
+from ..schemas.codec import encode, encode_sound_result
 from ..schemas.dead_letters import OriginalMessage, Rejection, bury
-from ..schemas.jobs import TranslationJob
+from ..schemas.jobs import TranslationJob, TranslationOptions
 from ..schemas.results import ResultStatus, TranslationResult
 from ..storage.records import BatchRow, HistoryRow, OutboxEvent
 from .assignments import Delivery
@@ -27,38 +29,66 @@ class Pass:
     batch: BatchRow
     started_at: datetime
     attempt: int
+    finished_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 def translated(identity: Identity, segment: Segment, translation: Translation, made_by: Pass) -> Outcome:
     """The job has a translation."""
-    job = segment.job
-    result = TranslationResult(
-        **_answer(job),
-        status=ResultStatus.TRANSLATED,
-        translation=translation.text,
-        score=translation.score,
-        model_version=made_by.batch.model_version_id,
-        source_pieces=translation.source_pieces,
-        target_pieces=translation.target_pieces,
-        attempt=made_by.attempt,
-        admitted_at=segment.admitted_at,
-        finished_at=datetime.now(UTC),
+    job, finished_at = segment.job, made_by.finished_at
+    model_version = made_by.batch.model_version_id
+    result_id = ids.event_id(job.job_id, ids.RESULT_EVENT)
+    payload = encode_sound_result(
+        {
+            "schema_version": 1,
+            "job_id": job.job_id,
+            "event_id": result_id,
+            "client_id": job.client_id,
+            "status": "translated",
+            "source_language": job.source_language,
+            "target_language": job.target_language,
+            "translation": translation.text,
+            "score": translation.score,
+            "reason": None,
+            "detail": None,
+            "model_version": model_version,
+            "source_pieces": translation.source_pieces,
+            "target_pieces": translation.target_pieces,
+            "attempt": made_by.attempt,
+            "submitted_at": job.submitted_at,
+            "admitted_at": segment.admitted_at,
+            "finished_at": finished_at,
+            "metadata": job.metadata,
+        }
     )
+    message = segment.delivery.message
     row = HistoryRow(
-        **_row(identity, segment.delivery),
-        **_job_columns(job),
-        target_text=translation.text,
+        job_id=job.job_id,
+        client_id=job.client_id,
+        lane=job.lane,
+        source_language=job.source_language,
+        target_language=job.target_language,
+        source_text=job.source_text,
         status="translated",
+        submitted_at=job.submitted_at,
+        admitted_at=segment.admitted_at,
+        kafka_topic=message.topic,
+        kafka_partition=message.partition_number,
+        kafka_offset=message.offset,
+        lease_epoch=segment.delivery.assignment.epoch,
+        worker_id=identity.worker_id,
+        target_text=translation.text,
         score=translation.score,
-        model_version_id=result.model_version,
+        model_version_id=model_version,
         source_pieces=translation.source_pieces,
         target_pieces=translation.target_pieces,
+        options=_options(job.options.beam_size, job.options.length_penalty),
+        metadata=job.metadata,
         attempt=made_by.attempt,
-        admitted_at=segment.admitted_at,
         started_at=made_by.started_at,
         batch_id=made_by.batch.id,
     )
-    return Outcome(segment.delivery, row, (_result_event(identity, segment.delivery, result),), made_by.batch)
+    answer = _Answer(job.job_id, result_id, finished_at, payload)
+    return Outcome(segment.delivery, row, (_result_event(identity, segment.delivery, answer),), made_by.batch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +156,7 @@ def _job_columns(job: TranslationJob) -> dict[str, Any]:
         **_answer(job),
         "lane": job.lane,
         "source_text": job.source_text,
-        "options": job.options.model_dump(exclude_none=True),
+        "options": _options(job.options.beam_size, job.options.length_penalty),
     }
 
 
@@ -182,25 +212,43 @@ def _refusal_events(
         letter.job_id,
         topics.DEAD_LETTERS.full_name(identity.topic_prefix),
         str(letter.job_id).encode(),
-        _text(headers.dead_letter_headers(letter)),
+        tuple(headers.dead_letter_headers(letter)),
         encode(letter),
     )
-    return _result_event(identity, delivery, result), dead_letter
+    answer = _Answer(result.job_id, result.event_id, result.finished_at, encode(result))
+    return _result_event(identity, delivery, answer), dead_letter
 
 
-def _result_event(identity: Identity, delivery: Delivery, result: TranslationResult) -> OutboxEvent:
-    trace = headers.trace_headers(delivery.message.headers)
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """A result, encoded."""
+
+    job_id: UUID
+    event_id: UUID
+    finished_at: datetime
+    payload: bytes
+
+
+def _result_event(identity: Identity, delivery: Delivery, answer: _Answer) -> OutboxEvent:
     return OutboxEvent(
-        result.event_id,
-        result.job_id,
+        answer.event_id,
+        answer.job_id,
         topics.RESULTS.full_name(identity.topic_prefix),
-        str(result.job_id).encode(),
-        _text(headers.result_headers(result) + trace),
-        encode(result),
+        str(answer.job_id).encode(),
+        (*headers.result_headers(answer.event_id, answer.finished_at), *_trace(delivery.message.headers)),
+        answer.payload,
     )
 
 
-def _text(pairs: headers.Headers) -> tuple[tuple[str, str], ...]:
-    """Headers as text for the outbox; a trace header that is not printable ASCII is left out."""
-    decoded = ((name, value.decode("ascii", "replace")) for name, value in pairs)
-    return tuple((name, text) for name, text in decoded if text.isascii() and text.isprintable())
+def _trace(of_message: headers.KafkaHeaders) -> Iterator[tuple[str, str]]:
+    """The trace headers as text for the outbox; one that is not printable ASCII is left out."""
+    for name, value in headers.trace_headers(of_message):
+        text = value.decode("ascii", "replace")
+        if text.isascii() and text.isprintable():
+            yield name, text
+
+
+@lru_cache(maxsize=1024)
+def _options(beam_size: int | None, length_penalty: float | None) -> Mapping[str, Any]:
+    """What the job asked for; shared by all jobs that ask for the same."""
+    return TranslationOptions(beam_size=beam_size, length_penalty=length_penalty).model_dump(exclude_none=True)

@@ -58,7 +58,7 @@ def history(engine: Engine) -> None:
     click.echo(f"  submission to recording: median {figures.p50_seconds:.1f} s, p95 {figures.p95_seconds:.1f} s")
     click.echo('  search "house":')
     for hit in houses:
-        click.echo(f"    {hit.source_text}  ->  {hit.target_text}")
+        click.echo(f"    {hit.row.source_text}  ->  {hit.row.target_text}")
     click.echo("  waited longest:")
     for row in slowest:
         click.echo(f"    {row.seconds:4.1f} s  {row.source_text}")

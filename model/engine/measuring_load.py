@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 
 from ..decoding import Hypothesis
 from .continuous import Occupancy
@@ -33,7 +34,10 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class FullLoad:
-    """Segments a second while more waited than could run, and the share of rows in use (None: nobody counted)."""
+    """Segments of the mean length a second while more waited than could run, and the share of rows in use.
+
+    The share is None where nobody counted rows.
+    """
 
     segments_per_second: float
     occupancy: float | None
@@ -86,18 +90,23 @@ def segments(count: int, pieces: int, seed: int) -> list[Segment]:
 
 
 def full_load(engine: Engine, work: Sequence[Segment], rows: int) -> FullLoad:
-    """Submit everything at once; the last `rows` segments, with which the batch runs empty, do not count."""
-    counted = max(1, len(work) - rows)
-    reached = _Finish(engine, counted)
+    """Submit everything at once and look until only `rows` segments are left, with which the batch runs empty.
+
+    What counts are target pieces, those of segments that are still running too: an engine that takes short segments
+    first would otherwise seem fast.
+    """
+    reached = _Finish(engine, max(1, len(work) - rows))
     requests = [_request(segment) for segment in work]
-    for request in requests:
-        request.future.add_done_callback(reached)
+    for segment, request in zip(work, requests, strict=True):
+        request.future.add_done_callback(partial(reached, segment.target_pieces))
     before, start = _counts(engine), time.perf_counter()
     engine.submit(requests)
     for request in requests:
         request.future.result()
-    steps, places = (now - then for now, then in zip(reached.counts, before, strict=True))
-    return FullLoad(counted / (reached.seconds - start), steps / places if places else None)
+    used, places = (now - then for now, then in zip(reached.counts, before, strict=True))
+    mean_pieces = statistics.mean(segment.target_pieces for segment in work)
+    decoded = used if places else reached.pieces
+    return FullLoad(decoded / mean_pieces / (reached.seconds - start), used / places if places else None)
 
 
 def under_load(engine: Engine, work: Sequence[Segment], segments_per_second: float, seed: int) -> Latencies:
@@ -138,18 +147,21 @@ class _Clock:
 
 
 class _Finish:
-    """Keeps the time and the engine's counts of the moment in which the `counted`-th segment was done."""
+    """Keeps the time, the pieces and the engine's counts of the moment in which the `counted`-th segment was done."""
 
     def __init__(self, engine: Engine, counted: int) -> None:
         self._engine = engine
         self._left = counted
         self._lock = threading.Lock()
         self.seconds = 0.0
+        self.pieces = 0
         self.counts = (0, 0)
 
-    def __call__(self, _: object) -> None:
+    def __call__(self, target_pieces: int, _: object) -> None:
         with self._lock:
             self._left -= 1
+            if self._left >= 0:
+                self.pieces += target_pieces
             if self._left == 0:
                 self.seconds, self.counts = time.perf_counter(), _counts(self._engine)
 

@@ -28,18 +28,18 @@ def told(bench: Any) -> Any:
 
 def found(told: Any, *words: str, filters: HistoryFilter | None = None) -> list[int]:
     with transaction(told.engine) as connection:
-        return [row.job_id.int for row in search(connection, words, filters or HistoryFilter())]
+        return [recorded.row.job_id.int for recorded in search(connection, words, filters or HistoryFilter())]
 
 
 def test_the_newest_rows_end_the_list_when_the_tail_is_asked(told: Any) -> None:
     with transaction(told.engine) as connection:
-        assert [row.job_id.int for row in tail(connection, 2)] == [2, 3]
+        assert [recorded.row.job_id.int for recorded in tail(connection, 2)] == [2, 3]
 
 
 def test_only_matching_rows_are_listed_when_the_tail_is_filtered(told: Any) -> None:
     with transaction(told.engine) as connection:
         filters = HistoryFilter(client_id="someone", source_language="en", target_language="fr", status="translated")
-        assert [row.job_id.int for row in tail(connection, 9, filters)] == [1]
+        assert [recorded.row.job_id.int for recorded in tail(connection, 9, filters)] == [1]
         assert count(connection, filters) == 1
 
 
@@ -82,9 +82,10 @@ def test_the_trigram_index_serves_a_search_when_the_table_is_not_to_be_scanned(t
 
 def test_a_row_comes_back_as_it_was_written_when_it_is_asked_by_its_job(told: Any) -> None:
     with transaction(told.engine) as connection:
-        row = get(connection, UUID(int=3))
+        recorded = get(connection, UUID(int=3))
         assert get(connection, UUID(int=99)) is None
-    assert row is not None
+    assert recorded is not None
+    row = recorded.row
     assert (row.status, row.reason, row.options, row.submitted_at.isoformat()) == (
         "rejected",
         "too_long",

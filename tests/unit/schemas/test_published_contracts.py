@@ -113,9 +113,9 @@ def test_dead_letter_travels_with_the_headers_of_kafka_connect() -> None:
     rejection = Rejection(new_job_id(), Reason.NOT_JSON, "the message is not JSON", 1, NOW)
     headers = dict(dead_letter_headers(bury(OriginalMessage("jobs.bulk", 3, 17, None, b"x", (), NOW), rejection)))
 
-    assert headers["__connect.errors.topic"] == b"jobs.bulk"
-    assert headers["__connect.errors.offset"] == b"17"
-    assert headers["__connect.errors.exception.message"] == b"the message is not JSON"
+    assert headers["__connect.errors.topic"] == "jobs.bulk"
+    assert headers["__connect.errors.offset"] == "17"
+    assert headers["__connect.errors.exception.message"] == "the message is not JSON"
 
 
 def test_trace_context_is_passed_on_and_nothing_else() -> None:

@@ -1,11 +1,11 @@
 """What is recorded and published for each way a message can end."""
 
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 import pytest
 from dragoman.model.translator import Translation
-from dragoman.schemas.codec import decode_dead_letter, decode_result
+from dragoman.schemas.codec import decode_dead_letter, decode_result, encode
 from dragoman.schemas.headers import job_headers
 from dragoman.schemas.ids import new_job_id
 from dragoman.schemas.reasons import Reason
@@ -48,6 +48,13 @@ def test_row_and_result_say_the_same_when_a_job_is_translated(build: Any) -> Non
     assert (row.job_id, row.metadata, row.attempt) == (result.job_id, result.metadata, result.attempt)
     assert (row.partition, row.kafka_offset, row.lease_epoch) == (("jobs.bulk", 0), 17, 1)
     assert row.batch_id == outcome.batch.id  # type: ignore[union-attr]
+
+
+def test_the_result_of_a_translation_is_what_the_contract_itself_writes(build: Any) -> None:
+    job = build.job(metadata={"page": "4"}, source_text='Él dijo: "sí"\n\\ 🎈')
+    (event,) = translation_of(build, build.job_message(job, 17), job).events
+    assert event.payload == encode(decode_result(event.payload))
+    assert event.event_id == decode_result(event.payload).event_id == uuid5(job.job_id, "result")
 
 
 def test_events_go_to_the_topics_of_this_installation(build: Any) -> None:

@@ -1,0 +1,250 @@
+"""The whole pipeline beside a bare loop and beside the bare engine, on one machine with its broker and its database.
+
+    .venv/bin/python benchmarks/worker.py [--rows NAME,...] [--json FILE] [--turns N] [--jobs N]
+
+`echo-over-bare-loop`: jobs/s through one worker process with the echo model and the full delivery protocol, against the
+least that a Python consumer can do with the same messages (`peers/bare_loop.py`). Each is timed from its first tenth
+of the jobs to its last, when all of it is recorded, published and, for ours, gone from the outbox.
+`end-to-end-over-engine`: segments/s of a worker with a shipped model against the bare engine on the same texts.
+Both sides take turns, in processes of their own; a ratio is the median over turns, with its spread.
+"""
+
+import argparse
+import gzip
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from uuid import uuid4
+
+import psycopg2
+from dragoman.benchmarks._prerequisites import corpus
+from dragoman.benchmarks._table import Row, row, show
+from dragoman.compose.local import LocalStack
+from dragoman.producer.kafka import KafkaPublisher
+from dragoman.producer.publisher import OutgoingMessage
+from dragoman.producer.topics import ensure_topics
+from dragoman.schemas.codec import encode
+from dragoman.schemas.jobs import TranslationJob, TranslationOptions
+from dragoman.schemas.topics import JOBS_BULK, RESULTS
+from dragoman.settings import Settings
+from dragoman.storage.migrate import upgrade
+from sqlalchemy.engine import make_url
+
+BARE_LOOP = Path(__file__).parent / "peers" / "bare_loop.py"
+ECHO_TEXTS = (
+    "Good morning.",
+    "The train to the coast leaves at nine and arrives before noon.",
+    "Nobody in the village remembered when the old bridge had been built, or by whom, or what had stood there before.",
+    "Please close the window.",
+)
+LOOK_SECONDS = 0.02
+PATIENCE_SECONDS = 600.0
+ROWS = ("echo-over-bare-loop", "end-to-end-over-engine")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Jobs that lie ready in a topic of an installation of their own."""
+
+    settings: Settings
+    count: int
+
+    @property
+    def database_url(self) -> str:
+        """As psycopg2 wants it."""
+        url = make_url(self.settings.database_url.get_secret_value())
+        return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """So many jobs in so many seconds."""
+
+    jobs: float
+    seconds: float
+
+    @property
+    def jobs_per_second(self) -> float:
+        return self.jobs / self.seconds
+
+
+def published(stack: LocalStack, texts: Sequence[str], count: int) -> Work:
+    """Topics and a database of their own, and `count` jobs in the bulk lane."""
+    name = f"b{uuid4().hex[:8]}"
+    server = make_url(stack.database_url)
+    connection = psycopg2.connect(server.set(drivername="postgresql").render_as_string(hide_password=False))
+    connection.autocommit = True
+    connection.cursor().execute(f"CREATE DATABASE {name}")
+    connection.close()
+    settings = Settings(
+        kafka_bootstrap_servers=stack.kafka_bootstrap_servers,
+        database_url=server.set(database=name).render_as_string(hide_password=False),
+        topic_prefix=f"{name}.",
+        client_id="benchmark",
+    )
+    ensure_topics(settings)
+    upgrade(settings.database_url.get_secret_value())
+    _publish(settings, texts, count)
+    return Work(settings, count)
+
+
+def _publish(settings: Settings, texts: Sequence[str], count: int) -> None:
+    publisher = KafkaPublisher(settings)
+    topic = JOBS_BULK.full_name(settings.topic_prefix)
+    failures: list[str] = []
+    options = TranslationOptions(beam_size=1)
+    for number in range(count):
+        job = TranslationJob(
+            client_id=f"client-{number % 7}",
+            source_text=texts[number % len(texts)],
+            source_language="en",
+            target_language="fr",
+            lane="bulk",
+            options=options,
+        )
+        message = OutgoingMessage(topic, str(job.job_id).encode(), encode(job), [])
+        while not publisher.publish(message, lambda report: failures.append(report.error) if report.error else None):
+            publisher.poll(0.1)
+    publisher.close()
+    if failures:
+        sys.exit(f"{len(failures)} jobs were not published: {failures[0]}")
+
+
+def through_worker(work: Work, arguments: Sequence[str], variables: dict[str, str] | None = None) -> Speed:
+    """Let a worker process do the work, and look at its leases in the database."""
+    given = work.settings.model_dump(exclude_defaults=True) | {
+        "database_url": work.settings.database_url.get_secret_value(),
+        "health_port": 0,
+        "log_format": "json",
+        "log_level": "warning",
+    }
+    environment = os.environ | {f"DRAGOMAN_{name.upper()}": str(value) for name, value in given.items()}
+    command = [sys.executable, "-m", "dragoman", "worker", *arguments]
+    process = subprocess.Popen(command, env=environment | (variables or {}))
+    try:
+        return _watched(work, process)
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _watched(work: Work, process: "subprocess.Popen[bytes]") -> Speed:
+    connection = psycopg2.connect(work.database_url)
+    connection.autocommit = True
+    cursor = connection.cursor()
+    first: tuple[float, int] | None = None
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        cursor.execute("SELECT coalesce(sum(next_offset), 0), EXISTS (SELECT FROM outbox) FROM ingest_lease")
+        done, owed = cursor.fetchone() or (0, True)
+        now = time.perf_counter()
+        if first is None and done >= work.count // 10:
+            first = (now, int(done))
+        if first and done >= work.count and not owed:
+            connection.close()
+            return Speed(work.count - first[1], now - first[0])
+        time.sleep(LOOK_SECONDS)
+    sys.exit("the worker did not finish: see its log above")
+
+
+def through_bare_loop(work: Work) -> Speed:
+    """Let the peer do it."""
+    prefix = work.settings.topic_prefix
+    topics = (JOBS_BULK.full_name(prefix), RESULTS.full_name(prefix))
+    arguments = [work.settings.kafka_bootstrap_servers, *topics, work.database_url, str(work.count)]
+    told = subprocess.run([sys.executable, str(BARE_LOOP), *arguments], check=True, capture_output=True, text=True)
+    found = json.loads(told.stdout)
+    return Speed(found["jobs"], found["seconds"])
+
+
+def echo(stack: LocalStack, options: argparse.Namespace) -> Row:
+    """`echo-over-bare-loop`."""
+    ours, peer = [], []
+    for turn in range(options.turns):
+        ours.append(through_worker(published(stack, ECHO_TEXTS, options.jobs), ["--echo"]))
+        peer.append(through_bare_loop(published(stack, ECHO_TEXTS, options.jobs)))
+        speeds = f"{ours[-1].jobs_per_second:,.0f} jobs/s, bare loop {peer[-1].jobs_per_second:,.0f}"
+        print(f"turn {turn + 1}: {speeds}", flush=True)
+    return _row("echo-over-bare-loop", (ours, peer), ("jobs/s", ">= 0.5, and ours >= 15,000"))
+
+
+def end_to_end(stack: LocalStack, options: argparse.Namespace) -> Row:
+    """`end-to-end-over-engine`: English sentences of Tatoeba through the default model, greedy."""
+    texts = _english(corpus("tatoeba/dev.en-fr.tsv.gz"), options.segments)
+    ours, peer = [], []
+    for turn in range(options.turns):
+        peer.append(through_engine(texts))
+        ours.append(through_worker(published(stack, texts, len(texts)), []))
+        speeds = f"{ours[-1].jobs_per_second:,.0f} segments/s, bare engine {peer[-1].jobs_per_second:,.0f}"
+        print(f"turn {turn + 1}: {speeds}", flush=True)
+    return _row("end-to-end-over-engine", (ours, peer), ("segments/s", ">= 0.97"))
+
+
+def through_engine(texts: Sequence[str]) -> Speed:
+    """Let the bare engine translate the same, from text to text."""
+    program = (
+        "import json, sys, time\n"
+        "from dragoman.model.decoding import SearchOptions\n"
+        "from dragoman.model.shipped import default_checkpoint\n"
+        "from dragoman.model.translator import Translator\n"
+        "texts = json.load(sys.stdin)\n"
+        "translator = Translator.load(default_checkpoint(), 'cpu')\n"
+        "translator.translate(texts[:200], SearchOptions(beam_size=1))\n"
+        "start = time.perf_counter()\n"
+        "translator.translate(texts, SearchOptions(beam_size=1))\n"
+        "print(time.perf_counter() - start)\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", program], input=json.dumps(texts), check=True, capture_output=True, text=True
+    )
+    return Speed(len(texts), float(told.stdout))
+
+
+def _english(path: Path, count: int) -> list[str]:
+    """So many segments of the file, from its beginning again where it is too short."""
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        texts = [line.split("\t")[0] for line in lines]
+    return [texts[number % len(texts)] for number in range(count)]
+
+
+def _row(name: str, sides: tuple[Sequence[Speed], Sequence[Speed]], told: tuple[str, str]) -> Row:
+    speeds = [sorted(speed.jobs_per_second for speed in side) for side in sides]
+    medians = [side[len(side) // 2] for side in speeds]
+    ratios = [own.jobs_per_second / other.jobs_per_second for own, other in zip(*sides, strict=True)]
+    return row(name, medians, ratios, told)
+
+
+MEASURES: dict[str, Callable[[LocalStack, argparse.Namespace], Row]] = dict(zip(ROWS, (echo, end_to_end), strict=True))
+
+
+@contextmanager
+def _stack() -> Iterator[LocalStack]:
+    with TemporaryDirectory(prefix="dragoman-bench-"), LocalStack() as stack:
+        yield stack
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", help=f"which, by comma, of {', '.join(ROWS)}; default: all")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=60_000, help="of a turn with the echo model")
+    parser.add_argument("--segments", type=int, default=6_000, help="of a turn with a real model")
+    options = parser.parse_args()
+    names = options.rows.split(",") if options.rows else list(ROWS)
+    if not set(names) <= set(ROWS):
+        sys.exit(f"there is no row {', '.join(sorted(set(names) - set(ROWS)))}: take of {', '.join(ROWS)}")
+    with _stack() as stack:
+        rows = [MEASURES[name](stack, options) for name in names]
+    show(rows, options.json)
+
+
+if __name__ == "__main__":
+    main()
