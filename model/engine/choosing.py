@@ -17,6 +17,8 @@ EngineName = Literal["auto", "native", "torch", "ctranslate2", "reference"]
 Precision = Literal["auto", "float32", "bfloat16", "float16", "int8", "int8-exact"]
 log = structlog.get_logger(__name__)
 
+# Networks of less width have exact sums unless they are asked for others.
+NARROW = 64
 # The first is what "auto" takes.
 PRECISIONS: dict[str, tuple[str, ...]] = {
     "native": ("int8", "int8-exact", "float32"),
@@ -70,7 +72,7 @@ def _engine(
     precision, limits = how
     if name == "reference":
         return None
-    taken = PRECISIONS[name][0] if precision == "auto" else precision
+    taken = _automatic_precision(name, checkpoint) if precision == "auto" else precision
     match name:
         case "native":
             return _native(checkpoint, device, taken, limits)
@@ -80,6 +82,13 @@ def _engine(
             from .ctranslate2 import CTranslate2Engine
 
             return CTranslate2Engine(checkpoint, device, taken, limits)  # type: ignore[arg-type]
+
+
+def _automatic_precision(name: str, checkpoint: Checkpoint) -> str:
+    # Rows of 7 bits are too coarse where few products add up: log-probabilities were up to 0.7 apart.
+    if name == "native" and checkpoint.network.config.width < NARROW:
+        return "int8-exact"
+    return PRECISIONS[name][0]
 
 
 def _native(checkpoint: Checkpoint, device: torch.device, precision: str, limits: EngineLimits) -> Engine:

@@ -71,13 +71,14 @@ class ContinuousEngine(Engine):
 
     def submit(self, requests: Sequence[Request], timeout_seconds: float | None = None) -> None:
         """See `Engine.submit`; a segment that can never fit gets a `ConfigurationError` that says why."""
+        possible = []
         for request in requests:
             refusal = self._refusal(request)
             if refusal:
-                if request.future.set_running_or_notify_cancel():
-                    request.future.set_exception(ConfigurationError(refusal))
+                fail([request], ConfigurationError(refusal))
             else:
-                self._waiting.put(request, timeout_seconds)
+                possible.append(request)
+        self._waiting.put(possible, timeout_seconds)
 
     def close(self) -> None:
         """Fail what waits and what runs, stop the thread, give back the memory."""

@@ -48,6 +48,7 @@ class NativeCore(Core):
         self._layers: int = network.config.decoder_layers
         self._width: int = network.config.width
         self._pieces = network.embedding_of_source.num_embeddings
+        self._outputs: int = network.config.vocabulary_size
         # Arrays that the library looks into as long as it is open.
         self._kept: list[Any] = []
         self._handle = self._open(network, threads)
@@ -133,6 +134,9 @@ class NativeCore(Core):
             )
         if min(segment.source) < 0 or max(segment.source) >= self._pieces:
             raise ConfigurationError(f"a source piece that the network does not have: it has {self._pieces}")
+        shortlist = segment.shortlist
+        if shortlist is not None and (not len(shortlist) or shortlist.min() < 0 or shortlist.max() >= self._outputs):
+            raise ConfigurationError(f"a shortlist that is empty or names a piece of more than {self._outputs}")
 
 
 def keep(tensor: Tensor | None, kept: list[Any]) -> int | None:

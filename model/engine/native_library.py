@@ -3,6 +3,7 @@
 Knows compilers, the cache folder and the functions' types; knows no networks. The code is in `native/`.
 """
 
+import contextlib
 import ctypes
 import hashlib
 import importlib.util
@@ -12,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from ctypes import POINTER, c_float, c_int, c_int32, c_void_p
 from functools import cache
 from pathlib import Path
@@ -34,6 +36,8 @@ FLAGS = (
     "-w",
 )
 COMPILE_SECONDS = 120
+# A library that nobody has loaded for so long is of a version that is gone.
+KEPT_SECONDS = 30 * 86_400
 # Codes of matrix.h.
 KINDS = {"float32": 0, "int8-exact": 1, "int8": 2}
 ACTIVATIONS = {"none": 0, "relu": 1, "swish": 2, "gelu": 3}
@@ -107,6 +111,7 @@ def native_library() -> ctypes.CDLL:
     target = _cache_folder() / f"native-{_fingerprint(compiler)}.so"
     if not target.exists():
         _compile(compiler, target)
+        _remove_old(target.parent)
     library = _load(target)
     if library.dragoman_check(2):
         raise ConfigurationError("the native engine was compiled wrongly on this machine: take the engine torch")
@@ -158,11 +163,26 @@ def _cache_folder() -> Path:
 
 def _compile(compiler: list[str], target: Path) -> None:
     sources = [str(source) for source in sorted(SOURCES.glob("*.c"))]
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        made = Path(folder) / "library.so"
-        _run([*compiler, *FLAGS, "-o", str(made), *sources, "-lm"])
-        # Two processes may do this at once: the last one wins, and both files are the same.
-        made.replace(target)
+    try:
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            made = Path(folder) / "library.so"
+            _run([*compiler, *FLAGS, "-o", str(made), *sources, "-lm"])
+            # Two processes may do this at once: the last one wins, and both files are the same.
+            made.replace(target)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the native engine cannot be compiled into {target.parent}: {error.strerror}; make room there, or name "
+            "another folder in XDG_CACHE_HOME"
+        ) from error
+
+
+def _remove_old(folder: Path) -> None:
+    """What other versions compiled long ago; one that still runs keeps its file open."""
+    oldest = time.time() - KEPT_SECONDS
+    for file in folder.glob("native-*.so"):
+        with contextlib.suppress(OSError):
+            if file.stat().st_mtime < oldest:
+                file.unlink()
 
 
 def _run(command: list[str]) -> str:
@@ -176,6 +196,8 @@ def _run(command: list[str]) -> str:
 
 
 def _load(path: Path) -> ctypes.CDLL:
+    with contextlib.suppress(OSError):
+        path.touch()  # it is in use
     try:
         library = ctypes.CDLL(str(path))
     except OSError as error:

@@ -39,8 +39,7 @@ class StaticEngine(Engine):
 
     def submit(self, requests: Sequence[Request], timeout_seconds: float | None = None) -> None:
         """See `Engine.submit`; a segment whose batch has begun is translated even if its future is cancelled."""
-        for request in requests:
-            self._waiting.put(request, timeout_seconds)
+        self._waiting.put(requests, timeout_seconds)
 
     def close(self) -> None:
         """Fail what waits, stop the thread after the batch that runs."""

@@ -6,7 +6,6 @@ finished is read a run later, so that the device never waits for the host. On a 
 """
 
 import threading
-import time
 from collections.abc import Sequence
 
 import torch
@@ -47,15 +46,15 @@ class TorchEngine(Engine):
 
     def submit(self, requests: Sequence[Request], timeout_seconds: float | None = None) -> None:
         """See `Engine.submit`; requests before one that found no room in time stay submitted."""
-        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        possible = []
         for request in requests:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
             try:
                 self._batch.lane_of(request)
             except ConfigurationError as error:
                 fail([request], error)
             else:
-                self._waiting.put(request, left)
+                possible.append(request)
+        self._waiting.put(possible, timeout_seconds)
 
     def close(self) -> None:
         """Fail what waits and what runs, stop the thread, give back the memory of the buffers."""

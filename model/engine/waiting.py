@@ -2,7 +2,8 @@
 
 import heapq
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 
 from ...errors import ConfigurationError
@@ -21,23 +22,33 @@ class Waiting:
         self._numbers = count()
         self._changed = threading.Condition()
         self._closed = False
+        self._taker: int | None = None
 
     def __len__(self) -> int:
         with self._changed:
             return len(self._heap)
 
-    def put(self, request: Request, timeout_seconds: float | None = None) -> None:
-        """Let a request wait; blocks while the queue is full.
+    def put(self, requests: Iterable[Request], timeout_seconds: float | None = None) -> None:
+        """Let requests wait; blocks while the queue is full.
 
-        Raises `TimeoutError` if there is no room in time, and `ConfigurationError` once the engine is closed.
+        Raises `TimeoutError` if there is no room for all of them in time, or if it is the thread which takes them out
+        that would have to wait, and `ConfigurationError` once the engine is closed.
         """
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._closed or len(self._heap) < self._capacity, timeout_seconds):
-                raise TimeoutError(f"{self._capacity} segments wait already: submit more slowly")
-            if self._closed:
-                raise ConfigurationError("the translator is closed: load it again")
-            heapq.heappush(self._heap, (request.priority, next(self._numbers), request))
-            self._changed.notify_all()
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        for request in requests:
+            with self._changed:
+                self._wait_for_room(deadline)
+                heapq.heappush(self._heap, (request.priority, next(self._numbers), request))
+                self._changed.notify_all()
+
+    def _wait_for_room(self, deadline: float | None) -> None:
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        if threading.get_ident() == self._taker:
+            left = 0.0
+        if not self._changed.wait_for(lambda: self._closed or len(self._heap) < self._capacity, left):
+            raise TimeoutError(f"{self._capacity} segments wait already: submit more slowly")
+        if self._closed:
+            raise ConfigurationError("the translator is closed: load it again")
 
     def take(self, fits: Callable[[Request], bool], most: int) -> list[Request]:
         """Up to `most` requests, first come first, until one does not fit; never blocks.
@@ -46,6 +57,7 @@ class Waiting:
         """
         taken: list[Request] = []
         with self._changed:
+            self._taker = threading.get_ident()
             while self._heap and len(taken) < most:
                 request = self._heap[0][2]
                 if request.future.cancelled():

@@ -208,3 +208,31 @@ def test_temporary_folder_serves_where_the_cache_folder_cannot_be_written(
 def test_cache_folder_is_the_users_own(cache: Path) -> None:
     assert module._cache_folder() == cache
     assert cache.stat().st_mode & 0o077 == 0
+
+
+def test_full_disk_is_a_sentence_and_not_a_crash(
+    compiler: MakeCompiler, stub: Callable[[int], str], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler(stub(0))
+
+    def full(path: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(ConfigurationError, match=f"cannot be compiled into {cache}: No space left on device"):
+        load()
+
+
+def test_libraries_that_nobody_loads_any_more_are_removed(
+    compiler: MakeCompiler, stub: Callable[[int], str], cache: Path
+) -> None:
+    cache.mkdir(parents=True)
+    old, recent = cache / "native-old.so", cache / "native-recent.so"
+    for file in (old, recent):
+        file.touch()
+    os.utime(old, (0, 0))
+    compiler(stub(0))
+    load()
+
+    assert not old.exists()
+    assert recent.exists()

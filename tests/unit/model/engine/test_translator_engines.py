@@ -17,7 +17,7 @@ from dragoman.errors import ConfigurationError
 from dragoman.model.architectures.recurrent import RecurrentConfig, RecurrentNetwork
 from dragoman.model.checkpoint import Checkpoint, save_checkpoint
 from dragoman.model.decoding import Sampling, SearchOptions
-from dragoman.model.engine import native_core
+from dragoman.model.engine import choosing, native_core
 from dragoman.model.engine.limits import EngineLimits
 from dragoman.model.shortlist import Shortlist
 from dragoman.model.translator import Translation, Translator
@@ -191,10 +191,17 @@ def test_engine_and_precision_that_do_not_fit_are_refused(
 
 @pytest.mark.parametrize(
     ("precision", "name"),
-    [("auto", "native int8"), ("int8-exact", "native int8-exact"), ("float32", "native float32")],
+    [("auto", "native int8-exact"), ("int8", "native int8"), ("int8-exact", "native int8-exact"), ("float32", "native float32")],
 )
 def test_automatic_engine_is_the_native_one(load: Load, precision: str, name: str) -> None:
     assert load("auto", precision).engine_name == name
+
+
+def test_automatic_precision_is_the_fastest_where_the_network_is_wide_enough(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choosing, "NARROW", 8)
+    assert load("auto", "auto").engine_name == "native int8"
 
 
 def test_automatic_engine_of_another_architecture_is_the_reference(load: Load, recurrent: Path) -> None:

@@ -25,7 +25,7 @@ def names(requests: list[Request]) -> list[int]:
 def filled(*requests: Request, capacity: int = 100) -> Waiting:
     waiting = Waiting(capacity)
     for one in requests:
-        waiting.put(one)
+        waiting.put([one])
     return waiting
 
 
@@ -77,7 +77,7 @@ def test_full_queue_refuses_in_time() -> None:
     waiting = filled(request(), capacity=1)
 
     with pytest.raises(TimeoutError, match="1 segments wait already: submit more slowly"):
-        waiting.put(request(), timeout_seconds=0.0)
+        waiting.put([request()], timeout_seconds=0.0)
 
 
 def in_thread(action: Callable[[], object]) -> threading.Thread:
@@ -88,7 +88,7 @@ def in_thread(action: Callable[[], object]) -> threading.Thread:
 
 def test_full_queue_lets_the_next_in_when_one_is_taken() -> None:
     waiting = filled(request(1), capacity=1)
-    thread = in_thread(lambda: waiting.put(request(2)))
+    thread = in_thread(lambda: waiting.put([request(2)]))
     taken = waiting.take(everything, 1)
     thread.join(timeout=60)
 
@@ -101,7 +101,7 @@ def test_who_waits_for_room_is_refused_when_the_queue_closes() -> None:
 
     def put() -> None:
         with pytest.raises(ConfigurationError, match="the translator is closed: load it again"):
-            waiting.put(request())
+            waiting.put([request()])
         refused.set()
 
     thread = in_thread(put)
@@ -132,3 +132,19 @@ def test_waiting_ends_when_the_queue_closes() -> None:
     in_thread(waiting.close)
 
     assert waiting.wait(60)
+
+
+def test_the_thread_that_empties_the_queue_is_refused_instead_of_waiting_for_itself() -> None:
+    waiting = filled(request(), capacity=1)
+    waiting.take(lambda _: False, 1)
+
+    with pytest.raises(TimeoutError, match="1 segments wait already"):
+        waiting.put([request()])
+
+
+def test_the_timeout_counts_for_all_requests_together() -> None:
+    waiting = filled(capacity=1)
+
+    with pytest.raises(TimeoutError, match="1 segments wait already"):
+        waiting.put([request(), request()], timeout_seconds=0.0)
+    assert len(waiting) == 1

@@ -1,0 +1,153 @@
+"""Each arithmetic of the engine beside the reference: the same tokens, or at least the same quality.
+
+    DRAGOMAN_CORPORA=FOLDER .venv/bin/python benchmarks/engine_quality.py [--json FILE] [--segments N] [--beam-size K]
+        [--checkpoint NAME ...]
+
+Translates Tatoeba's development sets, every direction of each shipped checkpoint, by the reference (plain PyTorch) and
+by the engine. `same-...`: share of segments with the same translation, piece for piece. `bleu-...` and `chrf-...`: the
+largest difference over the directions, without its sign. Of a checkpoint that has a shortlist also `coverage`: the
+share of pieces in the first references that the shortlist of their source allows.
+"""
+
+import argparse
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dragoman.benchmarks._prerequisites import corpus
+from dragoman.benchmarks._table import Row, show
+from dragoman.model.decoding import SearchOptions
+from dragoman.model.engine.choosing import Precision
+from dragoman.model.evaluation.scores import Quality, score
+from dragoman.model.evaluation.test_set import TestSet, read_direction
+from dragoman.model.shipped import find_checkpoint, shipped_checkpoints
+from dragoman.model.translator import Translation, Translator
+from dragoman.model.vocabularies.vocabulary import END
+
+PRECISIONS: tuple[Precision, ...] = ("float32", "int8", "int8-exact")
+
+
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """A test set of one language pair, and what the reference made of it."""
+
+    pair: tuple[str, str]
+    test_set: TestSet
+    translations: tuple[Translation, ...]
+    quality: Quality
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one engine made of all directions, in their order."""
+
+    translations: tuple[tuple[Translation, ...], ...]
+    qualities: tuple[Quality, ...]
+
+
+def test_sets(pairs: tuple[tuple[str, str], ...], segments: int) -> Iterator[tuple[tuple[str, str], TestSet]]:
+    """Tatoeba's development sets of these pairs, cut to so many segments."""
+    for source, target in pairs:
+        other = target if source == "en" else source
+        whole = read_direction(corpus(f"tatoeba/dev.en-{other}.tsv.gz"), source, target)
+        yield (source, target), whole.sample(segments, 1)
+
+
+def by_reference(folder: Path, options: argparse.Namespace) -> list[Direction]:
+    """The directions of a checkpoint through plain PyTorch."""
+    translator = Translator.load(folder, "cpu", "reference")
+    search = SearchOptions(beam_size=options.beam_size)
+    found = []
+    for pair, test_set in test_sets(translator.pairs, options.segments):
+        start = time.perf_counter()
+        translations = translator.translate(test_set.sources, search, target=pair[1])
+        quality = score([translation.text for translation in translations], test_set.references)
+        found.append(Direction(pair, test_set, tuple(translations), quality))
+        print(f"{folder.name} {'-'.join(pair)}: {quality}, {time.perf_counter() - start:.0f} s", flush=True)
+    return found
+
+
+def by_engine(folder: Path, precision: Precision, directions: list[Direction], search: SearchOptions) -> Run:
+    """The same through the native engine."""
+    translator = Translator.load(folder, "cpu", "native", precision)
+    translations = tuple(
+        tuple(translator.translate(direction.test_set.sources, search, target=direction.pair[1]))
+        for direction in directions
+    )
+    translator.close()
+    qualities = tuple(
+        score([translation.text for translation in found], direction.test_set.references)
+        for found, direction in zip(translations, directions, strict=True)
+    )
+    return Run(translations, qualities)
+
+
+def compared(name: str, directions: list[Direction], run: Run, goal: str) -> list[Row]:
+    """How near a run is to the reference."""
+    pairs = [
+        (own.text == other.text and own.target_pieces == other.target_pieces)
+        for found, direction in zip(run.translations, directions, strict=True)
+        for own, other in zip(found, direction.translations, strict=True)
+    ]
+    same = sum(pairs) / len(pairs)
+    rows = [_figure(f"same-{name}", same, f"of {len(pairs):,} segments, goal {goal}")]
+    for metric in ("bleu", "chrf"):
+        apart = [
+            abs(getattr(own, metric) - getattr(direction.quality, metric))
+            for own, direction in zip(run.qualities, directions, strict=True)
+        ]
+        rows.append(_figure(f"{metric}-{name}", max(apart), "points, goal <= 0.3"))
+    return rows
+
+
+def coverage(translator: Translator, directions: list[Direction]) -> float:
+    """The share of pieces in the first references that the shortlists of their sources allow."""
+    shortlist = translator.checkpoint.shortlist
+    allowed = pieces = 0
+    for direction in directions:
+        sources = translator.encode(direction.test_set.sources, direction.pair[1])
+        references = translator.checkpoint.vocabulary.encode_target([row[0] for row in direction.test_set.references])
+        for row, reference in zip(sources, references, strict=True):
+            candidates = set(shortlist.candidates(row).tolist()) if shortlist else set()
+            allowed += sum(piece in candidates for piece in reference if piece != END)
+            pieces += len([piece for piece in reference if piece != END])
+    return allowed / pieces
+
+
+def _figure(name: str, value: float, told: str) -> Row:
+    unit, _, goal = told.partition(", goal ")
+    return Row(name, value, 0.0, unit, value, value, value, goal)
+
+
+def measured(folder: Path, options: argparse.Namespace) -> list[Row]:
+    """All rows of one checkpoint."""
+    directions = by_reference(folder, options)
+    search, rows = SearchOptions(beam_size=options.beam_size), []
+    for precision in PRECISIONS:
+        goal = "1" if precision == "float32" else "printed"
+        run = by_engine(folder, precision, directions, search)
+        rows += compared(f"{precision}-{folder.name}", directions, run, goal)
+    translator = Translator.load(folder, "cpu")
+    if translator.checkpoint.shortlist is not None:
+        short = SearchOptions(beam_size=options.beam_size, vocabulary="shortlist")
+        run = by_engine(folder, "float32", directions, short)
+        rows += compared(f"shortlist-{folder.name}", directions, run, "printed")
+        rows.append(_figure(f"coverage-{folder.name}", coverage(translator, directions), "of the pieces, goal printed"))
+    translator.close()
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--segments", type=int, default=5_000, help="of a direction, at most")
+    parser.add_argument("--beam-size", type=int, default=1)
+    parser.add_argument("--checkpoint", type=find_checkpoint, action="append", help="default: every shipped one")
+    options = parser.parse_args()
+    rows = [row for folder in options.checkpoint or shipped_checkpoints() for row in measured(folder, options)]
+    show(rows, options.json)
+
+
+if __name__ == "__main__":
+    main()
