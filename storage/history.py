@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from itertools import islice
+from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, func, select, text
 
-from ..errors import DragomanError
 from .records import HistoryRow, Status
-from .tables import batch, translation
+from .search import matches
+from .tables import translation
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,27 @@ class HistoryStats:
 
 
 ANY = HistoryFilter()
+# The views are those of the migrations; a latency's step n lies around 1.1 ** n milliseconds.
+TOTALS = """
+SELECT coalesce(sum(rows), 0)::bigint AS rows,
+  (min(power(1.1, latency_step) / 1000) FILTER (WHERE reached >= 0.5 * total))::double precision AS p50_seconds,
+  (min(power(1.1, latency_step) / 1000) FILTER (WHERE reached >= 0.95 * total))::double precision AS p95_seconds,
+  coalesce(sum(source_pieces), 0)::bigint AS source_pieces, coalesce(sum(target_pieces), 0)::bigint AS target_pieces
+FROM (
+  SELECT latency_step, sum(rows) AS rows, sum(source_pieces) AS source_pieces, sum(target_pieces) AS target_pieces,
+    sum(sum(rows)) OVER (ORDER BY latency_step) AS reached, sum(sum(rows)) OVER () AS total
+  FROM usage_by_hour GROUP BY latency_step
+) AS steps
+"""
+PADDING = """
+SELECT coalesce(sum(batches), 0)::bigint,
+  1 - sum(source_pieces)::double precision / nullif(sum(padded_pieces), 0)::double precision
+FROM batch_usage_by_hour
+"""
+PAIRS = """
+SELECT nullif(source_language, ''), nullif(target_language, ''), sum(rows)::bigint
+FROM usage_by_hour GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
+"""
 
 
 def tail(connection: Connection, limit: int, filters: HistoryFilter = ANY) -> list[RecordedRow]:
@@ -76,8 +98,7 @@ def search(
 
     Words are taken as they are: % and _ mean themselves. Raises `DragomanError` for a word no text can hold.
     """
-    found = _select(filters).where(*(_holds(word) for word in words))
-    return _rows(connection, found.order_by(translation.c.recorded_at.desc()).limit(limit))
+    return [_recorded(row) for row in islice(matches(connection, words, _select(filters)), limit)]
 
 
 def get(connection: Connection, job_id: UUID) -> RecordedRow | None:
@@ -92,30 +113,34 @@ def count(connection: Connection, filters: HistoryFilter = ANY) -> int:
 
 
 def stats(connection: Connection) -> HistoryStats:
-    """Count and measure the whole history; reads every row."""
-    rows, p50, p95, source_pieces, target_pieces = connection.execute(_totals()).one()
-    batches, padding_ratio = connection.execute(_padding()).one()
+    """Count and measure the whole history, from the sums by the hour and the rows since: percentiles within 5 %."""
+    totals = connection.execute(text(TOTALS)).one()
+    batches, padding_ratio = connection.execute(text(PADDING)).one()
     return HistoryStats(
-        rows=rows,
-        by_status=_counts(connection, translation.c.status),
+        rows=totals.rows,
+        by_status=_counts(connection, "status"),
         by_pair=_pairs(connection),
-        by_model_version=_counts(connection, translation.c.model_version_id),
-        p50_seconds=p50,
-        p95_seconds=p95,
-        source_pieces=source_pieces,
-        target_pieces=target_pieces,
+        by_model_version=_counts(connection, "model_version_id"),
+        p50_seconds=totals.p50_seconds,
+        p95_seconds=totals.p95_seconds,
+        source_pieces=totals.source_pieces,
+        target_pieces=totals.target_pieces,
         batches=batches,
         padding_ratio=padding_ratio,
     )
 
 
-def _select(filters: HistoryFilter) -> Select[*tuple[object, ...]]:
+def _select(filters: HistoryFilter) -> Select[Any]:
     return select(translation).where(_matches(filters))
 
 
-def _rows(connection: Connection, statement: Select[*tuple[object, ...]]) -> list[RecordedRow]:
-    found = (dict(row) for row in connection.execute(statement).mappings())
-    return [RecordedRow(recorded_at=columns.pop("recorded_at"), row=HistoryRow(**columns)) for columns in found]
+def _rows(connection: Connection, statement: Select[Any]) -> list[RecordedRow]:
+    return [_recorded(row) for row in connection.execute(statement).mappings()]
+
+
+def _recorded(mapping: RowMapping) -> RecordedRow:
+    columns = dict(mapping)
+    return RecordedRow(recorded_at=columns.pop("recorded_at"), row=HistoryRow(**columns))
 
 
 def _matches(filters: HistoryFilter) -> ColumnElement[bool]:
@@ -128,36 +153,12 @@ def _matches(filters: HistoryFilter) -> ColumnElement[bool]:
     return and_(True, *(column == value for column, value in wanted.items() if value is not None))
 
 
-def _holds(word: str) -> ColumnElement[bool]:
-    if "\0" in word or any("\ud800" <= character <= "\udfff" for character in word):
-        raise DragomanError("a search word holds a NUL character or is not UTF-8: no stored text can hold it")
-    escaped = word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return or_(*(text.ilike(f"%{escaped}%") for text in (translation.c.source_text, translation.c.target_text)))
-
-
-def _totals() -> Select[int, float | None, float | None, int, int]:
-    seconds = func.extract("epoch", translation.c.recorded_at - translation.c.submitted_at)
-    return select(
-        func.count(),
-        func.percentile_cont(0.5).within_group(seconds),
-        func.percentile_cont(0.95).within_group(seconds),
-        func.coalesce(func.sum(translation.c.source_pieces), 0),
-        func.coalesce(func.sum(translation.c.target_pieces), 0),
-    ).select_from(translation)
-
-
-def _padding() -> Select[*tuple[Any, ...]]:
-    padded = func.nullif(func.sum(batch.c.padded_pieces), 0)
-    padding = func.sum(batch.c.padded_pieces) - func.sum(batch.c.source_pieces)
-    return select(func.count(), func.cast(padding, batch.c.padding_ratio.type) / padded).select_from(batch)
-
-
-def _counts(connection: Connection, column: ColumnElement[str]) -> dict[str, int]:
-    grouped = select(column, func.count()).where(column.is_not(None)).group_by(column).order_by(func.count().desc())
+def _counts(connection: Connection, column: Literal["status", "model_version_id"]) -> dict[str, int]:
+    grouped = text(
+        f"SELECT {column}, sum(rows)::bigint FROM usage_by_hour WHERE {column} <> '' GROUP BY 1 ORDER BY 2 DESC, 1"  # noqa: S608
+    )
     return dict(connection.execute(grouped).all())
 
 
 def _pairs(connection: Connection) -> tuple[PairCount, ...]:
-    pair = (translation.c.source_language, translation.c.target_language)
-    grouped = select(*pair, func.count()).group_by(*pair).order_by(func.count().desc(), *pair)
-    return tuple(PairCount(*row) for row in connection.execute(grouped))
+    return tuple(PairCount(*row) for row in connection.execute(text(PAIRS)))

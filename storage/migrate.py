@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, text
 
 from ..errors import ConfigurationError
 from .engine import create_database_engine, transaction
+from .maintenance import make_partitions
 
 # Any number, as long as every version uses the same: the bytes of "dragoman".
 ADVISORY_LOCK = int.from_bytes(b"dragoman", "big")
@@ -20,10 +21,14 @@ ADVISORY_LOCK = int.from_bytes(b"dragoman", "big")
 def upgrade(database_url: str, revision: str = "head") -> None:
     """Upgrade the database; does nothing when it is there already, and waits when another process is at it.
 
-    All or nothing: one transaction. Raises `ConfigurationError`, `TransientError` or `DragomanError`.
+    All or nothing: one transaction; only the partitions of the months to come are made after it.
+    Raises `ConfigurationError`, `TransientError` or `DragomanError`.
     """
     with _locked(database_url) as config:
         command.upgrade(config, revision)
+    if revision == "head":
+        with _engine(database_url) as engine:
+            make_partitions(engine)
 
 
 def downgrade(database_url: str, revision: str) -> None:

@@ -12,6 +12,8 @@ from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 Status = Literal["translated", "rejected", "failed"]
+# twin = another job of the same text that was under way.
+AnsweredBy = Literal["model", "twin", "cache", "memory"]
 # (topic, partition)
 Partition = tuple[str, int]
 
@@ -51,6 +53,7 @@ class HistoryRow(NamedTuple):
     attempt: int = 1
     started_at: datetime | None = None
     batch_id: UUID | None = None
+    answered_by: AnsweredBy | None = None
 
     @property
     def partition(self) -> Partition:

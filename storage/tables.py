@@ -16,12 +16,13 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    SmallInteger,
     Table,
     Text,
     Uuid,
     func,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 
 STATUSES = ("translated", "rejected", "failed")
 
@@ -48,6 +49,8 @@ model_version = Table(
 )
 
 # One row a job, written once, when the job is finished. What is unknown of an undecodable message is NULL.
+# Partitioned by the month inside the job id, so that one primary key finds a job published twice, however far apart;
+# `partitions.py` makes the months, and what lies in none goes to translation_other.
 translation = Table(
     "translation",
     metadata,
@@ -80,23 +83,77 @@ translation = Table(
     Column("kafka_offset", BigInteger, nullable=False),
     Column("lease_epoch", BigInteger, nullable=False),
     Column("worker_id", Text, nullable=False),
+    # Who translated it: model, twin (another job of the same text), cache, memory. NULL = nobody.
+    Column("answered_by", Text),
     CheckConstraint(f"status IN {STATUSES}", name="status"),
     Index(None, "client_id", "recorded_at"),
-    Index(None, "source_language", "target_language", "recorded_at"),
     Index(None, "recorded_at"),
-    # Trigrams serve `ILIKE '%word%'`; a btree on text refuses long texts (SQLSTATE 54000).
-    Index(
-        "ix_translation_source_text_trigram",
-        "source_text",
-        postgresql_using="gin",
-        postgresql_ops={"source_text": "gin_trgm_ops"},
-    ),
-    Index(
-        "ix_translation_target_text_trigram",
-        "target_text",
-        postgresql_using="gin",
-        postgresql_ops={"target_text": "gin_trgm_ops"},
-    ),
+    postgresql_partition_by="RANGE (job_id)",
+)
+
+# How far each kind of maintenance has come: rows recorded before are done with.
+watermark = Table(
+    "watermark",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("until", DateTime(timezone=True), nullable=False),
+)
+
+# The words of source and target of a recorded job, for search; `number` grows with the time of recording. Partitioned
+# by it in runs, so that a search can begin with the latest and stop.
+search_document = Table(
+    "search_document",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("job_id", Uuid, nullable=False),
+    Column("document", TSVECTOR, nullable=False),
+    Index(None, "job_id"),
+    Index(None, "document", postgresql_using="gin"),
+    postgresql_partition_by="RANGE (number)",
+)
+
+# Every word of the documents, so that a part of a word finds the words.
+search_word = Table(
+    "search_word",
+    metadata,
+    Column("word", Text, primary_key=True),
+    Index("ix_search_word_trigram", "word", postgresql_using="gin", postgresql_ops={"word": "gin_trgm_ops"}),
+)
+
+# The history summed up by the hour of recording; '' = unknown. Latencies, from submission to recording, fall into steps
+# (`usage.py`), of which percentiles are read.
+usage = Table(
+    "usage",
+    metadata,
+    Column("hour", DateTime(timezone=True), primary_key=True),
+    Column("client_id", Text, primary_key=True),
+    Column("lane", Text, primary_key=True),
+    Column("source_language", Text, primary_key=True),
+    Column("target_language", Text, primary_key=True),
+    Column("status", Text, primary_key=True),
+    Column("reason", Text, primary_key=True),
+    Column("model_version_id", Text, primary_key=True),
+    Column("answered_by", Text, primary_key=True),
+    Column("latency_step", SmallInteger, primary_key=True),
+    Column("rows", BigInteger, nullable=False),
+    Column("source_pieces", BigInteger, nullable=False),
+    Column("target_pieces", BigInteger, nullable=False),
+    Column("seconds", Double, nullable=False),
+)
+
+# The batches summed up by the hour of recording.
+batch_usage = Table(
+    "batch_usage",
+    metadata,
+    Column("hour", DateTime(timezone=True), primary_key=True),
+    Column("model_version_id", Text, primary_key=True),
+    Column("device", Text, primary_key=True),
+    Column("batches", BigInteger, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("source_pieces", BigInteger, nullable=False),
+    Column("padded_pieces", BigInteger, nullable=False),
+    Column("target_pieces", BigInteger, nullable=False),
+    Column("decode_seconds", Double, nullable=False),
 )
 
 # One row a batch the model ran. padded_pieces counts every source slot; the ratio is the padding's share.

@@ -86,6 +86,7 @@ def translated(identity: Identity, segment: Segment, translation: Translation, m
         attempt=made_by.attempt,
         started_at=made_by.started_at,
         batch_id=made_by.batch.id,
+        answered_by="model",
     )
     answer = _Answer(job.job_id, result_id, finished_at, payload)
     return Outcome(segment.delivery, row, (_result_event(identity, segment.delivery, answer),), made_by.batch)

@@ -81,7 +81,7 @@ class Workbench:
         return HistoryRow(**{**plain, **changes})
 
     def event(self, row: HistoryRow, number: int = 0) -> OutboxEvent:
-        event_id = UUID(int=row.job_id.int * 1000 + number)
+        event_id = UUID(int=(row.job_id.int * 1000 + number) % (1 << 128))
         return OutboxEvent(event_id, row.job_id, "results", row.job_id.bytes, (("ce_id", "x"),), b"payload")
 
     def batch(self, number: int, **changes: Any) -> BatchRow:

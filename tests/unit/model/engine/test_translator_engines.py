@@ -191,7 +191,12 @@ def test_engine_and_precision_that_do_not_fit_are_refused(
 
 @pytest.mark.parametrize(
     ("precision", "name"),
-    [("auto", "native int8-exact"), ("int8", "native int8"), ("int8-exact", "native int8-exact"), ("float32", "native float32")],
+    [
+        ("auto", "native int8-exact"),
+        ("int8", "native int8"),
+        ("int8-exact", "native int8-exact"),
+        ("float32", "native float32"),
+    ],
 )
 def test_automatic_engine_is_the_native_one(load: Load, precision: str, name: str) -> None:
     assert load("auto", precision).engine_name == name

@@ -1,0 +1,69 @@
+"""What the history needs now and then: partitions ahead, search documents, sums. Lets one process at a time do it."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine, text
+
+from .engine import transaction
+from .partitions import make_partition, missing_months
+from .search_index import index_documents
+from .usage import sum_up
+
+# Any numbers that nobody else uses: the bytes of "upkeep" and "months".
+ADVISORY_LOCK = int.from_bytes(b"upkeep", "big")
+PARTITIONS_LOCK = int.from_bytes(b"months", "big")
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """What was done; `is_busy` = another process is at it, so nothing was."""
+
+    is_busy: bool = False
+    partitions: tuple[str, ...] = ()
+    documents: int = 0
+    rows_summed_up: int = 0
+
+
+def maintain(engine: Engine) -> Upkeep:
+    """Do all there is to do; each step is a transaction of its own, and may be repeated.
+
+    Raises `TransientError` when the database is away or busy, `DragomanError` when it refuses for good.
+    """
+    keeper = engine.execution_options(isolation_level="AUTOCOMMIT")
+    with keeper.connect() as holder:
+        if not holder.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": ADVISORY_LOCK}).scalar_one():
+            return Upkeep(is_busy=True)
+        try:
+            return _done(engine)
+        finally:
+            holder.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": ADVISORY_LOCK})
+
+
+def _done(engine: Engine) -> Upkeep:
+    return Upkeep(partitions=make_partitions(engine), documents=_index(engine), rows_summed_up=_sum_up(engine))
+
+
+def make_partitions(engine: Engine) -> tuple[str, ...]:
+    """Make the partitions that are missing; returns their names."""
+    with transaction(engine) as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": PARTITIONS_LOCK})
+        months = missing_months(connection, datetime.now(UTC))
+        for month in months:
+            make_partition(connection, month)
+    return tuple(month.partition for month in months)
+
+
+def _index(engine: Engine) -> int:
+    written = 0
+    while True:
+        with transaction(engine) as connection:
+            found = index_documents(connection)
+        written += found.documents
+        if found.is_last:
+            return written
+
+
+def _sum_up(engine: Engine) -> int:
+    with transaction(engine) as connection:
+        return sum_up(connection)

@@ -1,0 +1,107 @@
+"""Finds rows of the history by words. Knows the search documents, and the rows that have none yet; writes nothing.
+
+A word is found wherever it stands in a text, inside longer words too. The vocabulary says which words it can be part
+of, the documents which rows hold one of those, and the text itself decides: so what the index leaves open (a percent
+sign, the order of the parts) costs time and never a wrong answer. Rows come latest first, run by run of documents.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, Select, text
+
+from ..errors import DragomanError
+from .search_index import BEGINNING, NAME
+from .tables import translation
+from .watermarks import watermark
+from .words import normalised, words
+
+# A part of more words than this says too little to ask for them all.
+MOST_WORDS = 500
+# Documents of the first look into a run; each further look takes four times as many.
+FIRST_LOOK = 200
+# Rows fetched at once of those without a document.
+FETCHED = 1_000
+VOCABULARY = "SELECT word FROM search_word WHERE word LIKE :pattern LIMIT :most"
+RUNS = """
+SELECT child.relname FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid
+WHERE inhparent = 'search_document'::regclass ORDER BY child.relname DESC
+"""
+
+
+def matches(connection: Connection, asked: Sequence[str], filtered: Select[Any]) -> Iterator[RowMapping]:
+    """Rows of `filtered` that hold every word, whatever its case, in the source or the target; latest first.
+
+    Words are taken as they are: % and _ mean themselves. Raises `DragomanError` for a word no text can hold.
+    """
+    wanted = [_checked(word) for word in asked]
+    until = watermark(connection, NAME) or BEGINNING
+    yield from _holding(wanted, _without_document(connection, filtered, until))
+    query = _query(connection, wanted)
+    if query is None:
+        yield from _holding(wanted, _with_document(connection, filtered, until))
+    elif query:
+        for run in connection.execute(text(RUNS)).scalars().all():
+            yield from _holding(wanted, _of_run(connection, run, query, filtered))
+
+
+def _checked(word: str) -> str:
+    if "\0" in word or any("\ud800" <= character <= "\udfff" for character in word):
+        raise DragomanError("a search word holds a NUL character or is not UTF-8: no stored text can hold it")
+    return normalised(word)
+
+
+def _holding(wanted: Sequence[str], rows: Iterator[RowMapping]) -> Iterator[RowMapping]:
+    for row in rows:
+        texts = [normalised(held) for held in (row["source_text"], row["target_text"]) if held]
+        if all(any(word in held for held in texts) for word in wanted):
+            yield row
+
+
+def _without_document(connection: Connection, filtered: Select[Any], until: Any) -> Iterator[RowMapping]:
+    latest = filtered.where(translation.c.recorded_at >= until)
+    return _streamed(connection, latest.order_by(translation.c.recorded_at.desc(), translation.c.job_id.desc()))
+
+
+def _with_document(connection: Connection, filtered: Select[Any], until: Any) -> Iterator[RowMapping]:
+    """All of them: the words say nothing that an index knows."""
+    rest = filtered.where(translation.c.recorded_at < until)
+    return _streamed(connection, rest.order_by(translation.c.recorded_at.desc(), translation.c.job_id.desc()))
+
+
+def _streamed(connection: Connection, statement: Select[Any]) -> Iterator[RowMapping]:
+    with connection.execute(statement, execution_options={"yield_per": FETCHED}) as result:
+        yield from result.mappings()
+
+
+def _of_run(connection: Connection, run: str, query: str, filtered: Select[Any]) -> Iterator[RowMapping]:
+    """Rows of one run of documents; looks at more of them as long as more are asked for."""
+    look, before = FIRST_LOOK, 1 << 62
+    found = text(
+        f"SELECT number, job_id FROM {run} WHERE document @@ CAST(:query AS tsquery) AND number < :before "  # noqa: S608
+        "ORDER BY number DESC LIMIT :look"
+    )
+    while True:
+        documents = connection.execute(found, {"query": query, "before": before, "look": look}).all()
+        if documents:
+            order = {job_id: place for place, (_, job_id) in enumerate(documents)}
+            rows = connection.execute(filtered.where(translation.c.job_id.in_(order))).mappings().all()
+            yield from sorted(rows, key=lambda row: order[row["job_id"]])
+        if len(documents) < look:
+            return
+        before, look = documents[-1].number, 4 * look
+
+
+def _query(connection: Connection, wanted: Sequence[str]) -> str | None:
+    """The tsquery that every row with these words answers; "" = none can, None = every row may."""
+    parts = sorted({part for word in wanted for part in words(word)}, key=len, reverse=True)
+    clauses = []
+    for part in parts:
+        pattern = part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        bounds = {"pattern": f"%{pattern}%", "most": MOST_WORDS + 1}
+        found = connection.execute(text(VOCABULARY), bounds).scalars().all()
+        if not found:
+            return ""
+        if len(found) <= MOST_WORDS:
+            clauses.append(f"({' | '.join(found)})")
+    return " & ".join(clauses) or None

@@ -1,0 +1,90 @@
+"""Writes the search documents of recorded rows, some seconds after them: recording itself stays fast.
+
+Knows words and tables. Only one process at a time may call it (`maintenance.py` sees to that).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from .bulk import array_literal, quoted
+from .watermarks import closed_until, set_watermark, watermark
+from .words import words
+
+NAME = "search"
+# Documents of one partition: a search goes through them from the latest partition on.
+RUN = 1_000_000
+# Rows of one transaction.
+STRIDE = 10_000
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+# Rows recorded at one moment stay together.
+STRIDE_END = """
+SELECT recorded_at FROM translation WHERE recorded_at > :since AND recorded_at < :closed
+ORDER BY recorded_at OFFSET :stride LIMIT 1
+"""
+ROWS = """
+SELECT job_id, source_text, target_text FROM translation
+WHERE recorded_at >= :since AND recorded_at < :until ORDER BY recorded_at, job_id
+"""
+INSERT_DOCUMENTS = """
+INSERT INTO search_document (number, job_id, document)
+SELECT * FROM unnest(%s::bigint[], %s::uuid[], %s::tsvector[])
+"""
+INSERT_WORDS = "INSERT INTO search_word (word) SELECT * FROM unnest(%s::text[]) ON CONFLICT DO NOTHING"
+
+
+def partition_of(number: int) -> str:
+    """The table of a document's number."""
+    return f"search_document_{number // RUN:06}"
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """So many documents were written; `is_last` = no row is left without one, but those that are just recorded."""
+
+    documents: int
+    is_last: bool
+
+
+def index_documents(connection: Connection) -> Indexed:
+    """Write the documents of the next rows."""
+    since = watermark(connection, NAME) or BEGINNING
+    closed = closed_until(connection)
+    if closed <= since:
+        return Indexed(0, is_last=True)
+    bounds = {"since": since, "closed": closed, "stride": STRIDE}
+    end: datetime | None = connection.execute(text(STRIDE_END), bounds).scalar_one_or_none()
+    until = closed if end is None else end
+    rows = connection.execute(text(ROWS), {"since": since, "until": until}).all()
+    if rows:
+        _write(connection, [(row.job_id, words(f"{row.source_text or ''} {row.target_text or ''}")) for row in rows])
+    set_watermark(connection, NAME, until)
+    return Indexed(len(rows), is_last=end is None)
+
+
+def _write(connection: Connection, documents: Sequence[tuple[UUID, set[str]]]) -> None:
+    first: int = connection.execute(text("SELECT coalesce(max(number), -1) + 1 FROM search_document")).scalar_one()
+    numbers = range(first, first + len(documents))
+    for run in range(first // RUN, numbers[-1] // RUN + 1):
+        connection.execute(
+            text(
+                f"CREATE TABLE IF NOT EXISTS {partition_of(run * RUN)} PARTITION OF search_document "
+                f"FOR VALUES FROM ({run * RUN}) TO ({(run + 1) * RUN})"
+            )
+        )
+    # In one order, so that two transactions with the same words cannot deadlock.
+    known = sorted(set().union(*(found for _, found in documents)))
+    connection.exec_driver_sql(INSERT_WORDS, (array_literal(known, quoted),))
+    columns = (
+        array_literal(numbers, str),
+        array_literal((job_id for job_id, _ in documents), str),
+        array_literal((found for _, found in documents), _tsvector),
+    )
+    connection.exec_driver_sql(INSERT_DOCUMENTS, columns)
+
+
+def _tsvector(found: Iterable[str]) -> str:
+    return quoted(" ".join(found))

@@ -1,0 +1,68 @@
+"""The history summed up by the hour, so that questions about a year read thousands of rows and not millions.
+
+Knows how rows become sums; the views over sums and latest rows are made by the migrations. A latency falls into a step
+that is a tenth longer than the one before: a percentile read from steps is at most 5 % off.
+"""
+
+from sqlalchemy import Connection, text
+
+from .search_index import BEGINNING
+from .watermarks import closed_until, set_watermark, watermark
+
+NAME = "usage"
+# Step n holds latencies around 1.1 ** n milliseconds.
+STEP = 1.1
+
+# Columns of `usage` from rows of `translation`; '' = unknown, so that sums have one primary key.
+SUMS = f"""
+SELECT date_trunc('hour', recorded_at, 'UTC') AS hour,
+  coalesce(client_id, '') AS client_id, coalesce(lane, '') AS lane,
+  coalesce(source_language, '') AS source_language, coalesce(target_language, '') AS target_language,
+  status, coalesce(reason, '') AS reason, coalesce(model_version_id, '') AS model_version_id,
+  coalesce(answered_by, '') AS answered_by,
+  round(ln(greatest(extract(epoch FROM recorded_at - submitted_at), 0.001) * 1000) / ln({STEP}))::smallint
+    AS latency_step,
+  count(*) AS rows, coalesce(sum(source_pieces), 0) AS source_pieces,
+  coalesce(sum(target_pieces), 0) AS target_pieces,
+  sum(extract(epoch FROM recorded_at - submitted_at))::double precision AS seconds
+FROM translation
+"""  # noqa: S608 - our own words
+BATCH_SUMS = """
+SELECT date_trunc('hour', recorded_at, 'UTC') AS hour, model_version_id, device, count(*) AS batches,
+  sum(rows) AS rows, sum(source_pieces) AS source_pieces, sum(padded_pieces) AS padded_pieces,
+  sum(target_pieces) AS target_pieces, sum(decode_seconds) AS decode_seconds
+FROM batch
+"""
+BETWEEN = "WHERE recorded_at >= :since AND recorded_at < :until"
+ADD_ROWS = f"""
+INSERT INTO usage {SUMS} {BETWEEN} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+ON CONFLICT (hour, client_id, lane, source_language, target_language, status, reason, model_version_id, answered_by,
+  latency_step)
+DO UPDATE SET rows = usage.rows + excluded.rows, source_pieces = usage.source_pieces + excluded.source_pieces,
+  target_pieces = usage.target_pieces + excluded.target_pieces, seconds = usage.seconds + excluded.seconds
+"""
+ADD_BATCHES = f"""
+INSERT INTO batch_usage {BATCH_SUMS} {BETWEEN} GROUP BY 1, 2, 3
+ON CONFLICT (hour, model_version_id, device)
+DO UPDATE SET batches = batch_usage.batches + excluded.batches, rows = batch_usage.rows + excluded.rows,
+  source_pieces = batch_usage.source_pieces + excluded.source_pieces,
+  padded_pieces = batch_usage.padded_pieces + excluded.padded_pieces,
+  target_pieces = batch_usage.target_pieces + excluded.target_pieces,
+  decode_seconds = batch_usage.decode_seconds + excluded.decode_seconds
+"""
+
+
+def sum_up(connection: Connection) -> int:
+    """Add what was recorded since the last time to the sums; returns of how many rows."""
+    since, until = watermark(connection, NAME) or BEGINNING, closed_until(connection)
+    if until <= since:
+        return 0
+    bounds = {"since": since, "until": until}
+    added: int = connection.execute(
+        text(f"SELECT count(*) FROM translation {BETWEEN}"),  # noqa: S608 - our own words
+        bounds,
+    ).scalar_one()
+    connection.execute(text(ADD_ROWS), bounds)
+    connection.execute(text(ADD_BATCHES), bounds)
+    set_watermark(connection, NAME, until)
+    return added

@@ -1,0 +1,43 @@
+"""How far maintenance has come. Knows when rows can no longer appear behind a moment.
+
+`recorded_at` is the time at which its transaction began, and the row shows when that commits: so rows recorded before
+the oldest transaction that still runs are all there, and no others will come.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+# Of others in this database; one that has written nothing for minutes reads. Of other users' sessions one sees
+# nothing without the role pg_read_all_stats: then the longest that a commit transaction lasts is waited out.
+CLOSED = """
+SELECT least(
+  clock_timestamp(),
+  min(xact_start) FILTER (WHERE backend_xid IS NOT NULL OR xact_start > clock_timestamp() - interval '5 minutes'),
+  CASE WHEN bool_or(state IS NULL) THEN clock_timestamp() - interval '2 minutes' END
+)
+FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+  AND coalesce(backend_type, 'client backend') = 'client backend'
+"""
+READ = "SELECT until FROM watermark WHERE name = :name"
+WRITE = """
+INSERT INTO watermark (name, until) VALUES (:name, :until)
+ON CONFLICT (name) DO UPDATE SET until = excluded.until
+"""
+
+
+def closed_until(connection: Connection) -> datetime:
+    """The moment before which no further row will be recorded."""
+    moment: datetime = connection.execute(text(CLOSED)).scalar_one()
+    return moment
+
+
+def watermark(connection: Connection, name: str) -> datetime | None:
+    """How far this kind of maintenance has come; None if it never began."""
+    return connection.execute(text(READ), {"name": name}).scalar_one_or_none()
+
+
+def set_watermark(connection: Connection, name: str, until: datetime) -> None:
+    """Note how far it has come now."""
+    connection.execute(text(WRITE), {"name": name, "until": until})
