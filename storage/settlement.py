@@ -50,7 +50,7 @@ WHERE group_id = %s AND (topic, partition) IN (SELECT * FROM unnest(%s::text[], 
 ORDER BY topic, partition FOR UPDATE
 """
 ADVANCE_LEASES = """
-UPDATE ingest_lease AS lease SET next_offset = done.next_offset, updated_at = now()
+UPDATE ingest_lease AS lease SET next_offset = done.next_offset, stalled_acquisitions = 0, updated_at = now()
 FROM unnest(%s::text[], %s::integer[], %s::bigint[], %s::bigint[])
   AS done (topic, partition, epoch, next_offset)
 WHERE lease.group_id = %s AND lease.topic = done.topic AND lease.partition = done.partition

@@ -18,6 +18,7 @@ from ..storage.quarantine import QuarantinedRange, record_quarantine
 from .broker import Broker, ClientLostError, Position
 from .message import Partition
 from .pipeline import Pipeline
+from .stall_watch import StallWatch
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +51,7 @@ class Intake:
         self._lease_tried_at_seconds = 0.0
         self._paused = False
         self._failure: DragomanError | None = None
+        self._stalls = StallWatch()
         self.last_poll_seconds = time.monotonic()
 
     def turn(self, broker: Broker) -> None:
@@ -71,6 +73,7 @@ class Intake:
             self._pipeline.metrics.polled.inc(len(deliveries))
             self._pipeline.inbox.put(deliveries)
         self._adjust_flow(broker)
+        self._read_stalled_again(broker)
         settled = self._pipeline.assignments.settled_offsets()
         broker.commit(settled)
         self._measure(broker, settled)
@@ -158,6 +161,20 @@ class Intake:
         if due and (wanted := broker.unstarted()):
             self._lease_tried_at_seconds = time.monotonic()
             broker.start(self.assigned(broker.positions(wanted)))
+
+    def _read_stalled_again(self, broker: Broker) -> None:
+        """Start partitions anew that stand still although Kafka has more of them: the client has lost its place."""
+        if self._paused:
+            self._stalls.forget()
+            return
+        reading = broker.reading()
+        still = self._stalls.observe(reading, time.monotonic())
+        ends = {partition: position.end_offset for partition, position in broker.positions(still).items()}
+        stalled = {partition: reading[partition] for partition, end in ends.items() if end > reading[partition]}
+        if stalled:
+            self._pipeline.metrics.partition_restarts.inc(len(stalled))
+            log.warning("partitions_read_again", partitions=len(stalled))
+            broker.start(stalled)
 
     def _adjust_flow(self, broker: Broker) -> None:
         in_flight = self._pipeline.assignments.in_flight()

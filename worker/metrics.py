@@ -53,3 +53,12 @@ class Metrics:
         self.offset_commit_failures = counter(
             "offset_commit_failures_total", "Advisory offset commits that failed; harmless", "code"
         )
+        self.offset_commit_outstanding = gauge(
+            "offset_commit_outstanding_seconds", "How long the brokers have owed an answer to an offset commit"
+        )
+        self.position_jumps = counter(
+            "position_jumps_total", "Partitions read once more because their first message was not the one asked for"
+        )
+        self.partition_restarts = counter(
+            "partition_restarts_total", "Partitions read once more because nothing came although there was something"
+        )
