@@ -26,6 +26,9 @@ ON CONFLICT (group_id, topic, partition) DO UPDATE SET epoch = lease.epoch + 1, 
 WHERE lease.topic_id IS NULL OR excluded.topic_id IS NULL OR lease.topic_id = excluded.topic_id
 RETURNING topic, partition, epoch, next_offset, stalled_acquisitions
 """
+ALL = """
+SELECT topic, partition, epoch, owner, next_offset FROM ingest_lease WHERE group_id = %s ORDER BY topic, partition
+"""
 # Whoever leaves in order was not brought down by what it read.
 RELEASE = """
 UPDATE ingest_lease AS lease SET stalled_acquisitions = 0
@@ -60,6 +63,17 @@ class Lease:
     def key(self) -> Partition:
         """The partition as (topic, number)."""
         return (self.topic, self.partition)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedLease:
+    """A lease as people look at it."""
+
+    topic: str
+    partition: int
+    epoch: int
+    owner: str
+    next_offset: int | None
 
 
 class HeldLease(Protocol):
@@ -118,6 +132,11 @@ def accept_topic(connection: Connection, group_id: str, topic: str, topic_id: UU
     """
     rows = connection.exec_driver_sql(ACCEPT_TOPIC, (str(topic_id), group_id, topic, str(topic_id)))
     return sorted(rows.scalars())
+
+
+def all_leases(connection: Connection, group_id: str) -> list[OwnedLease]:
+    """Every lease of a group, by topic and partition."""
+    return [OwnedLease(*row) for row in connection.exec_driver_sql(ALL, (group_id,))]
 
 
 def _arrays(request: LeaseRequest) -> tuple[str, str, str, str]:

@@ -10,6 +10,8 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from .quarantine import QuarantinedRange
+
 Status = Literal["translated", "rejected", "failed"]
 # (topic, partition)
 Partition = tuple[str, int]
@@ -98,12 +100,14 @@ class Settlement:
     events: tuple[OutboxEvent, ...]
     progress: tuple[PartitionProgress, ...]
     batches: tuple[BatchRow, ...] = ()
+    quarantined: tuple[QuarantinedRange, ...] = ()
 
     def __post_init__(self) -> None:
         known = {(entry.topic, entry.partition) for entry in self.progress}
         if len(known) < len(self.progress):
             raise ValueError("a settlement names a partition twice in its progress")
-        if any(row.partition not in known for row in self.rows):
+        skipped = {(entry.topic, entry.partition) for entry in self.quarantined}
+        if not skipped <= known or any(row.partition not in known for row in self.rows):
             raise ValueError("a settlement has a row of a partition without progress")
 
 

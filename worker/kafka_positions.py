@@ -12,6 +12,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition, Uuid
 from confluent_kafka.admin import AdminClient
 
+from ..errors import TransientError
 from ..kafka_settings import kafka_client_config
 from ..settings import Settings
 from .broker import Position
@@ -47,6 +48,8 @@ class KafkaPositions:
                     found[entry.topic, entry.partition] = Position(marks[0], marks[1], committed, ids[entry.topic])
         except KafkaException as error:
             log.warning("positions_unknown", error=error.args[0].name())
+        except TransientError as error:
+            log.warning("positions_unknown", error=str(error))
         return found
 
 
@@ -57,9 +60,15 @@ class TopicIds:
         self._client = AdminClient(kafka_client_config(settings))
 
     def of(self, topics: Collection[str], timeout_seconds: float) -> dict[str, UUID | None]:
-        """The id of each topic, None from brokers before 2.8; raises `KafkaException`, for one that is missing too."""
-        asked = self._client.describe_topics(TopicCollection(sorted(topics)), request_timeout=timeout_seconds)
-        return {topic: _uuid(future.result().topic_id) for topic, future in asked.items()}
+        """The id of each topic, None from brokers before 2.8.
+
+        Raises `TransientError` when they do not answer in time, or do not know one of the topics.
+        """
+        try:
+            asked = self._client.describe_topics(TopicCollection(sorted(topics)), request_timeout=timeout_seconds)
+            return {topic: _uuid(future.result().topic_id) for topic, future in asked.items()}
+        except KafkaException as error:
+            raise TransientError(f"the brokers did not say which topic it is ({error.args[0].name()})") from error
 
 
 def _uuid(given: Uuid) -> UUID | None:

@@ -51,6 +51,11 @@ class MemoryCluster:
         with self._changed:
             self._logs[partition].unreadable |= set(offsets)
 
+    def heal(self, partition: Partition) -> None:
+        """Let every message be read again."""
+        with self._changed:
+            self._logs[partition].unreadable.clear()
+
     def expel(self, broker: "MemoryBroker") -> None:
         """Treat a member as silent for too long: its partitions go to others before it hears of that."""
         with self._changed:

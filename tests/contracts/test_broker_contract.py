@@ -227,7 +227,7 @@ class BrokerContract(MembershipContract):
         cluster.publish(second, 3)
         listener = Listener(withheld={first, second})
         broker = cluster.join(listener)
-        hold(broker, listener, 2)
+        until(lambda: broker.poll(0), lambda: len(listener.held) == 2)
         broker.start({first: 1, second: 0})
         messages = read(broker, 5)
         assert offsets(messages, first) == [1, 2]
