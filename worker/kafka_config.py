@@ -13,6 +13,8 @@ PARTITION_FETCH_BYTES = 256 * 1024
 # The largest answer, and the most that a zstd batch may unfold to: jobs have 4 MiB at most, a batch some of them.
 # The other codecs know no such limit.
 ANSWER_BYTES = 32 * 1024 * 1024
+# Whoever has not polled for so long is taken for dead. The worker polls ten times a second.
+MAX_POLL_SECONDS = 120.0
 
 
 def consumer_config(settings: Settings) -> dict[str, Any]:
@@ -23,7 +25,7 @@ def consumer_config(settings: Settings) -> dict[str, Any]:
         "enable.auto.offset.store": False,
         # Where to start is our decision, never a silent jump to either end.
         "auto.offset.reset": "error",
-        "max.poll.interval.ms": 120_000,
+        "max.poll.interval.ms": int(MAX_POLL_SECONDS * 1000),
         "queued.min.messages": QUEUED_MESSAGES,
         "queued.max.messages.kbytes": QUEUED_KBYTES,
         "max.partition.fetch.bytes": PARTITION_FETCH_BYTES,

@@ -54,7 +54,11 @@ class WorkerProcess:
 
     def readiness(self) -> str:
         """What `/readyz` says."""
-        return (self._get("/readyz", failures=True) or "").strip()
+        return self.page("/readyz").strip()
+
+    def page(self, path: str) -> str:
+        """What the health server says, well or not."""
+        return self._get(path, failures=True) or ""
 
     def events(self, name: str) -> list[dict[str, object]]:
         """Log events of that name so far."""
