@@ -19,8 +19,8 @@ class _Standstill:
 class StallWatch:
     """Remembers since when each partition stands where it stands."""
 
-    def __init__(self, patience_seconds: float = STALL_SECONDS) -> None:
-        self._patience_seconds = patience_seconds
+    def __init__(self, patience_seconds: float | None = None) -> None:
+        self._patience_seconds = STALL_SECONDS if patience_seconds is None else patience_seconds
         self._places: dict[Partition, _Standstill] = {}
 
     def forget(self) -> None:
