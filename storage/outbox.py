@@ -39,11 +39,6 @@ def delete_events(connection: Connection, ids: Iterable[int]) -> None:
     connection.exec_driver_sql("DELETE FROM outbox WHERE id = ANY(%s::bigint[])", (array_literal(ids, str),))
 
 
-def outbox_depth(connection: Connection) -> int:
-    """How many events wait, claimed ones too."""
-    return connection.execute(select(func.count()).select_from(outbox)).scalar_one()
-
-
 @dataclass(frozen=True, slots=True)
 class OutboxState:
     """How many events wait, claimed ones too, and the age of the oldest by the server's clock."""

@@ -84,6 +84,8 @@ class KafkaBroker:
             elif self._reading.take(message := _message(record)):
                 messages.append(message)
         self.start(self._reading.end_poll())
+        if strangers := self._positions.strangers():
+            raise ClientLostError(f"{', '.join(strangers)} was deleted and made anew: its leases are taken anew")
         self._metrics.position_jumps.inc(self._reading.jumps - self._jumps_counted)
         self._jumps_counted = self._reading.jumps
         return messages

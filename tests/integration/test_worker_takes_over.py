@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient, NewPartitions
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewPartitions
 from dragoman.compose.local import LocalStack
 from dragoman.producer.topics import ensure_topics
 from dragoman.settings import Settings
@@ -63,7 +64,8 @@ def test_a_gap_is_written_down_when_retention_removed_messages_before_they_were_
     )
     installation.publish_raw("jobs.bulk", [job() for _ in range(4)])
     place = TopicPartition(bulk(installation), int(str(number)), 5)
-    admin(installation).delete_records([place])[place].result(30)
+    client = admin(installation)  # its answers come as long as it lives
+    client.delete_records([place])[place].result(30)
 
     successor = installation.start_worker("--echo")
     wait_until(lambda: installation.count() == 3, "what is left is recorded")
@@ -78,8 +80,8 @@ def test_partitions_that_are_added_while_a_worker_runs_are_read_from_their_begin
 ) -> None:
     worker = installation.start_worker("--echo")
     worker.wait_ready()
-    name = bulk(installation)
-    admin(installation).create_partitions([NewPartitions(name, 16)])[name].result(30)
+    name, client = bulk(installation), admin(installation)
+    client.create_partitions([NewPartitions(name, 16)])[name].result(30)
     installation.publish_raw("jobs.bulk", [job() for _ in range(3)])
     wait_until(lambda: worker.metric("dragoman_assigned_partitions") == 24, "the new partitions are assigned")
     wait_until(lambda: installation.count() == 3, "the jobs are recorded")

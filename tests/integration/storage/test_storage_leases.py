@@ -8,7 +8,7 @@ from dragoman.errors import DragomanError, TransientError
 from dragoman.storage.engine import transaction
 from dragoman.storage.leases import LeaseRequest, accept_topic, acquire_leases, release_leases
 from dragoman.storage.models import ModelVersion, register_model_version
-from dragoman.storage.outbox import claim_events, delete_events, outbox_depth
+from dragoman.storage.outbox import claim_events, delete_events, outbox_state
 from dragoman.storage.quarantine import QuarantinedRange, record_quarantine
 from dragoman.storage.records import PartitionProgress
 from dragoman.storage.settlement import settle
@@ -70,7 +70,9 @@ def test_only_the_deleted_events_are_gone_when_a_relay_commits(bench: Any) -> No
     with transaction(bench.engine) as connection:
         delete_events(connection, [claimed.id for claimed in claim_events(connection, 1)])
     with transaction(bench.engine) as connection:
-        assert outbox_depth(connection) == 1
+        waiting = outbox_state(connection)
+    assert waiting.events == 1
+    assert 0.0 <= waiting.oldest_seconds < 300.0
 
 
 def test_one_row_is_kept_when_a_range_is_quarantined_twice(bench: Any) -> None:
