@@ -59,10 +59,12 @@ class Leasing:
         offsets = {}
         for partition, position in positions.items():
             lease = leases.get(partition)
-            start = max(lease.next_offset or 0, position.first_offset) if lease else 0
-            fault = _fault(lease, start, position)
-            if lease is None or fault is not None:
-                self._refuse(partition, fault or "topic_made_anew", start, position)
+            if lease is None:
+                self._refuse(partition, "topic_made_anew", position, None)
+                continue
+            start = max(lease.next_offset or 0, position.first_offset)
+            if start > position.end_offset:
+                self._refuse(partition, "offset_beyond_end", position, start)
                 continue
             self._refused.pop(partition, None)
             self._pipeline.assignments.add(partition, lease.epoch, start, suspect_before=_suspect_before(lease, start))
@@ -106,19 +108,12 @@ class Leasing:
                     log.error("messages_expired", topic=lease.topic, messages=first - lease.next_offset)
         return leases
 
-    def _refuse(self, partition: Partition, fault: str, start: int, position: Position) -> None:
+    def _refuse(self, partition: Partition, fault: str, position: Position, next_offset: int | None) -> None:
         """Leave the partition unread, and let the others go on: a person decides."""
         if partition not in self._refused:
             topic, number = partition
-            log.error(fault, topic=topic, partition=number, next_offset=start, end_offset=position.end_offset)
+            log.error(fault, topic=topic, partition=number, next_offset=next_offset, end_offset=position.end_offset)
         self._refused[partition] = time.monotonic()
-
-
-def _fault(lease: Lease | None, start: int, position: Position) -> str | None:
-    """Why the partition cannot be read from where we stopped, as the name of an event."""
-    if lease is None:
-        return "topic_made_anew"
-    return "offset_beyond_end" if start > position.end_offset else None
 
 
 def _suspect_before(lease: Lease, start: int) -> int:
