@@ -3,9 +3,9 @@
     DRAGOMAN_CORPORA=FOLDER .venv/bin/python benchmarks/storage.py [--json FILE] [--rows N] [--turns N]
 
 Starts a PostgreSQL of its own. `record-over-add-all`: rows/s of commit transactions of 1,000 rows (history, outbox,
-batch, lease) into the partitioned and indexed table, and of the same history rows through an ORM session. Then fills the
-history with N rows of a year, from sentences of Tatoeba, lets `dragoman db maintain` do its work and asks the questions
-of docs/questions.md and searches for three words: 95th percentile of seconds over all of them.
+batch, lease) into the partitioned and indexed table, and of the same history rows through an ORM session. Then fills
+the history with N rows of a year, from sentences of Tatoeba, lets `dragoman db maintain` do its work and asks the
+questions of docs/questions.md and searches for three words: 95th percentile of seconds over all of them.
 """
 
 import argparse

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import structlog
 
+from ..errors import DragomanError
 from ..model.shipped import default_checkpoint, find_checkpoint
 from ..settings import Settings, load_settings
 from ..storage.engine import create_database_engine, transaction
@@ -32,9 +33,14 @@ def worker(model: Path | None, device: str | None, *, echo: bool) -> None:
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})
     configure_logging(settings)
     loaded = _echo(settings) if echo else _load(settings)
-    run_worker(settings, loaded, _say_started)
+    code = 0
+    try:
+        run_worker(settings, loaded, _say_started)
+    except DragomanError as error:
+        click.echo(f"dragoman: {error}", err=True)
+        code = 1
     # Libraries may leave threads behind that wait for brokers which are away; everything of ours is done.
-    os._exit(0)
+    os._exit(code)
 
 
 def _load(settings: Settings) -> Model:

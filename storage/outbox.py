@@ -39,9 +39,19 @@ def delete_events(connection: Connection, ids: Iterable[int]) -> None:
     connection.exec_driver_sql("DELETE FROM outbox WHERE id = ANY(%s::bigint[])", (array_literal(ids, str),))
 
 
-def outbox_depth(connection: Connection) -> int:
-    """How many events wait, claimed ones too."""
-    return connection.execute(select(func.count()).select_from(outbox)).scalar_one()
+@dataclass(frozen=True, slots=True)
+class OutboxState:
+    """How many events wait, claimed ones too, and the age of the oldest by the server's clock."""
+
+    events: int
+    oldest_seconds: float
+
+
+def outbox_state(connection: Connection) -> OutboxState:
+    """Look at the whole outbox."""
+    age = func.extract("epoch", func.clock_timestamp() - func.min(outbox.c.created_at))
+    count, oldest = connection.execute(select(func.count(), age)).one()
+    return OutboxState(count, max(0.0, float(oldest or 0)))
 
 
 def _pairs(headers: list[list[str]]) -> tuple[tuple[str, str], ...]:

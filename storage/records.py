@@ -11,6 +11,8 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
+from .quarantine import QuarantinedRange
+
 Status = Literal["translated", "rejected", "failed"]
 # twin = another job of the same text that was under way.
 AnsweredBy = Literal["model", "twin", "cache", "memory"]
@@ -105,12 +107,14 @@ class Settlement:
     events: tuple[OutboxEvent, ...]
     progress: tuple[PartitionProgress, ...]
     batches: tuple[BatchRow, ...] = ()
+    quarantined: tuple[QuarantinedRange, ...] = ()
 
     def __post_init__(self) -> None:
         known = {(entry.topic, entry.partition) for entry in self.progress}
         if len(known) < len(self.progress):
             raise ValueError("a settlement names a partition twice in its progress")
-        if any(row.partition not in known for row in self.rows):
+        skipped = {(entry.topic, entry.partition) for entry in self.quarantined}
+        if not skipped <= known or any(row.partition not in known for row in self.rows):
             raise ValueError("a settlement has a row of a partition without progress")
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from ..errors import DragomanError, TransientError
 from .bulk import BulkInsert, array_literal, quoted
 from .errors import address, classify, database_errors
+from .quarantine import record_quarantine
 from .records import (
     BatchRow,
     HistoryRow,
@@ -49,7 +50,7 @@ WHERE group_id = %s AND (topic, partition) IN (SELECT * FROM unnest(%s::text[], 
 ORDER BY topic, partition FOR UPDATE
 """
 ADVANCE_LEASES = """
-UPDATE ingest_lease AS lease SET next_offset = done.next_offset, updated_at = now()
+UPDATE ingest_lease AS lease SET next_offset = done.next_offset, stalled_acquisitions = 0, updated_at = now()
 FROM unnest(%s::text[], %s::integer[], %s::bigint[], %s::bigint[])
   AS done (topic, partition, epoch, next_offset)
 WHERE lease.group_id = %s AND lease.topic = done.topic AND lease.partition = done.partition
@@ -106,6 +107,7 @@ def _write_held(connection: Connection, settlement: Settlement) -> Receipt:
     used = {row.batch_id for row in rows if row.job_id in recorded}
     _insert_batches(connection, [entry for entry in settlement.batches if entry.id in used])
     _insert_events(connection, _first_events(settlement.events, recorded))
+    _quarantine(connection, settlement, held)
     _advance(connection, settlement.group_id, held)
     return Receipt(recorded, _duplicates(rows, recorded), _fenced(settlement, held))
 
@@ -136,6 +138,13 @@ def _advance(connection: Connection, group_id: str, held: Sequence[PartitionProg
         array_literal((entry.next_offset for entry in held), str),
     )
     connection.exec_driver_sql(ADVANCE_LEASES, (*arrays, group_id))
+
+
+def _quarantine(connection: Connection, settlement: Settlement, held: Sequence[PartitionProgress]) -> None:
+    ours = {(entry.topic, entry.partition) for entry in held}
+    for skipped in settlement.quarantined:
+        if (skipped.topic, skipped.partition) in ours:
+            record_quarantine(connection, skipped)
 
 
 def _duplicates(rows: Sequence[HistoryRow], recorded: frozenset[UUID]) -> frozenset[UUID]:

@@ -190,6 +190,8 @@ ingest_lease = Table(
     Column("next_offset", BigInteger),
     Column("kafka_epoch", Integer),
     Column("topic_id", Uuid),
+    # How often it was taken over since next_offset moved or its owner left in order.
+    Column("stalled_acquisitions", Integer, nullable=False, server_default="0"),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
 

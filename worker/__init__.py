@@ -1,4 +1,4 @@
 """The loop: poll, admit, batch, translate, record, publish the result, commit.
 
-Five threads, each owning its state, joined by bounded queues; `worker.py` puts them together.
+Threads that each own their state, joined by queues; `worker.py` puts them together.
 """

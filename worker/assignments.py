@@ -5,6 +5,7 @@ deliveries. A partition that comes back comes back as a new assignment under a n
 """
 
 import threading
+import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,9 +26,10 @@ class InFlight:
 class Assignment:
     """One partition under one lease epoch; everything in it is guarded by the registry's lock."""
 
-    def __init__(self, partition: Partition, epoch: int, next_offset: int) -> None:
+    def __init__(self, partition: Partition, epoch: int, next_offset: int, suspect_before: int) -> None:
         self.partition = partition
         self.epoch = epoch
+        self.suspect_before = suspect_before
         self.tracker = OffsetTracker(next_offset)
         self.settled_offset = next_offset
         self.revoking = False
@@ -42,6 +44,11 @@ class Delivery:
     assignment: Assignment
     received_at: datetime
 
+    @property
+    def is_suspect(self) -> bool:
+        """Whether it may be what brought former owners of its partition down: count an attempt, then run it alone."""
+        return self.message.offset < self.assignment.suspect_before
+
 
 class Assignments:
     """What this worker may work on."""
@@ -50,11 +57,12 @@ class Assignments:
         self._changed = threading.Condition()
         self._held: dict[Partition, Assignment] = {}
         self._jobs = self._bytes = 0
+        self._moved_at_seconds = 0.0
 
-    def add(self, partition: Partition, epoch: int, next_offset: int) -> None:
-        """A partition became ours; reading starts at `next_offset`."""
+    def add(self, partition: Partition, epoch: int, next_offset: int, *, suspect_before: int = 0) -> None:
+        """A partition became ours; reading starts at `next_offset`, what lies before `suspect_before` is suspect."""
         with self._changed:
-            self._held[partition] = Assignment(partition, epoch, next_offset)
+            self._held[partition] = Assignment(partition, epoch, next_offset, suspect_before)
 
     def remove(self, partitions: Iterable[Partition]) -> None:
         """Partitions are no longer ours; what is still in flight for them no longer counts."""
@@ -67,16 +75,30 @@ class Assignments:
         with self._changed:
             return frozenset(self._held)
 
-    def receive(self, message: Message) -> Delivery | None:
-        """Take a polled message in flight; None when its partition is not ours or it was polled before."""
+    def leases(self, partitions: Collection[Partition]) -> list[PartitionProgress]:
+        """Those of the partitions that are ours, with epoch and settled offset."""
+        with self._changed:
+            held = [self._held[partition] for partition in partitions if partition in self._held]
+            return [PartitionProgress(*h.partition, h.epoch, h.settled_offset) for h in held]
+
+    def receive(self, message: Message, last_offset: int | None = None) -> Delivery | None:
+        """Take a polled message in flight; None when its partition is not ours or it was polled before.
+
+        With `last_offset`, it stands for everything up to there.
+        """
         with self._changed:
             held = self._held.get(message.partition)
-            if held is None or held.revoking or not held.tracker.poll(message.offset):
+            if held is None or held.revoking:
                 return None
+            now = datetime.now(UTC)
+            if not held.tracker.poll(message.offset, last_offset, message.timestamp_seconds or now.timestamp()):
+                return None
+            if not self._jobs:
+                self._moved_at_seconds = time.monotonic()
             held.active += 1
             self._jobs += 1
             self._bytes += message.size_bytes
-            return Delivery(message, held, datetime.now(UTC))
+            return Delivery(message, held, now)
 
     def counts(self, delivery: Delivery) -> bool:
         """Whether an outcome of this delivery may be recorded."""
@@ -106,6 +128,7 @@ class Assignments:
             for entry in progress:
                 held = self._held.get((entry.topic, entry.partition))
                 if held and held.epoch == entry.epoch:
+                    self._moved_at_seconds = time.monotonic()
                     held.settled_offset = max(held.settled_offset, entry.next_offset)
             self._let_go(deliveries)
 
@@ -144,6 +167,17 @@ class Assignments:
         """The committed offset of every partition, as the database has it."""
         with self._changed:
             return {partition: held.settled_offset for partition, held in self._held.items()}
+
+    def oldest_seconds(self) -> float | None:
+        """Time of the oldest message that is polled and not settled, as its producer or broker gave it."""
+        with self._changed:
+            times = [held.tracker.oldest_seconds for held in self._held.values()]
+        return min((seconds for seconds in times if seconds is not None), default=None)
+
+    def stalled_seconds(self) -> float:
+        """How long nothing has been settled although something is in flight."""
+        with self._changed:
+            return time.monotonic() - self._moved_at_seconds if self._jobs else 0.0
 
     def _idle(self, partitions: Collection[Partition]) -> bool:
         return all(self._held[partition].active == 0 for partition in partitions if partition in self._held)

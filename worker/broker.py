@@ -1,8 +1,9 @@
 """What the intake needs of Kafka. Knows no client library; `KafkaBroker` and `MemoryBroker` are brokers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
+from uuid import UUID
 
 from ..errors import TransientError
 from .message import Message, Partition
@@ -14,16 +15,29 @@ class ClientLostError(TransientError):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """What Kafka knows of a partition: the first message there is, the next to come, the group's committed offset."""
+    """What Kafka knows of a partition: the first message there is, the next to come, the group's committed offset.
+
+    `topic_id` is another for a topic that was deleted and made anew; None where brokers give topics no id.
+    """
 
     first_offset: int
     end_offset: int
     committed_offset: int | None = None
+    topic_id: UUID | None = field(default=None, compare=False)
 
     @property
     def start(self) -> int:
         """Where a group that the database knows nothing of begins."""
         return max(self.first_offset, self.committed_offset or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFault:
+    """The client cannot read on at this offset: nothing more of the partition comes until `start` is called for it."""
+
+    partition: Partition
+    offset: int
+    error: str
 
 
 class RebalanceListener(Protocol):
@@ -50,11 +64,19 @@ class Broker(Protocol):
         ...
 
     def start(self, offsets: Mapping[Partition, int]) -> None:
-        """Begin to read partitions that `assigned` left out."""
+        """Begin to read partitions that `assigned` left out, or read them on from another place."""
         ...
 
     def unstarted(self) -> list[Partition]:
         """Partitions that are ours and were left out so far."""
+        ...
+
+    def reading(self) -> Mapping[Partition, int]:
+        """The next offset to come of each started partition that has no fault."""
+        ...
+
+    def faults(self) -> list[ReadFault]:
+        """Where reading has stopped because the client cannot make sense of what is there."""
         ...
 
     def positions(self, partitions: Sequence[Partition]) -> dict[Partition, Position]:

@@ -12,12 +12,12 @@ import structlog
 from sqlalchemy import Engine
 
 from ..errors import DragomanError, TransientError
-from ..storage.engine import transaction
-from ..storage.leases import Lease, LeaseRequest, acquire_leases
-from ..storage.quarantine import QuarantinedRange, record_quarantine
 from .broker import Broker, ClientLostError, Position
+from .fault_desk import FaultDesk
+from .leasing import Leasing
 from .message import Partition
 from .pipeline import Pipeline
+from .stall_watch import StallWatch
 
 log = structlog.get_logger(__name__)
 
@@ -43,13 +43,16 @@ class IntakeLimits:
 class Intake:
     """Listener of the broker's rebalances and owner of the assignments."""
 
-    def __init__(self, pipeline: Pipeline, engine: Engine, limits: IntakeLimits) -> None:
+    def __init__(self, pipeline: Pipeline, engine: Engine, limits: IntakeLimits, desk: FaultDesk | None = None) -> None:
+        """Without a desk of its own, it tries for ever to read what cannot be read."""
         self._pipeline = pipeline
-        self._engine = engine
+        self._leasing = Leasing(pipeline, engine)
         self._limits = limits
+        self._desk = desk or FaultDesk(pipeline)
         self._lease_tried_at_seconds = 0.0
         self._paused = False
         self._failure: DragomanError | None = None
+        self._stalls = StallWatch()
         self.last_poll_seconds = time.monotonic()
 
     def turn(self, broker: Broker) -> None:
@@ -71,6 +74,8 @@ class Intake:
             self._pipeline.metrics.polled.inc(len(deliveries))
             self._pipeline.inbox.put(deliveries)
         self._adjust_flow(broker)
+        self._desk.turn(broker)
+        self._read_stalled_again(broker)
         settled = self._pipeline.assignments.settled_offsets()
         broker.commit(settled)
         self._measure(broker, settled)
@@ -81,7 +86,7 @@ class Intake:
             return {}
         self._lease_tried_at_seconds = time.monotonic()
         try:
-            return self._take_leases(positions)
+            return self._leasing.take(positions)
         except TransientError as error:
             log.warning("leases_not_taken", partitions=len(positions), error=str(error))
         except DragomanError as error:
@@ -95,6 +100,7 @@ class Intake:
         assignments.revoke(partitions)
         self.give_back_waiting(partitions)
         drained = assignments.wait_idle(partitions, min(self._limits.drain_seconds, REVOKE_SECONDS))
+        self._leasing.release(partitions)
         assignments.remove(partitions)
         self._pipeline.metrics.revoke_seconds.observe(time.monotonic() - start)
         log.info("partitions_revoked", partitions=len(partitions), drained=drained)
@@ -102,6 +108,7 @@ class Intake:
     def lost(self, partitions: Sequence[Partition]) -> None:
         """The partitions have another owner already: nothing of ours counts for them any more."""
         self._pipeline.assignments.remove(partitions)
+        self._leasing.forget(partitions)
         self.give_back_waiting(partitions)
         log.warning("partitions_lost", partitions=len(partitions))
 
@@ -111,53 +118,41 @@ class Intake:
         self._paused = False
         self._pipeline.fenced.clear()
 
+    @property
+    def refused(self) -> frozenset[Partition]:
+        """Partitions that stay unread until a person decides: see the log for why."""
+        return self._leasing.refused
+
+    def release(self) -> None:
+        """Say that we leave every partition in order, if the database answers soon."""
+        self._leasing.release(self._pipeline.assignments.partitions())
+
     def give_back_waiting(self, partitions: Sequence[Partition]) -> None:
         """Segments that no batch has taken are left to the next owner of their partition."""
         waiting = self._pipeline.waiting_room.remove(frozenset(partitions))
         self._pipeline.assignments.give_back([segment.delivery for segment in waiting])
 
-    def _take_leases(self, positions: Mapping[Partition, Position]) -> dict[Partition, int]:
-        identity = self._pipeline.identity
-        seeds = {partition: position.start for partition, position in positions.items()}
-        request = LeaseRequest(identity.group_id, identity.worker_id, tuple(positions), seeds)
-        with transaction(self._engine) as connection:
-            leases = acquire_leases(connection, request)
-            for lease in leases:
-                first = positions[lease.key].first_offset
-                if lease.next_offset is not None and lease.next_offset < first:
-                    record_quarantine(connection, _gap(lease, first))
-                    log.error("messages_expired", topic=lease.topic, messages=first - lease.next_offset)
-        offsets = {}
-        for lease in leases:
-            start = max(lease.next_offset or 0, positions[lease.key].first_offset)
-            if self._exists(lease, start, positions[lease.key].end_offset):
-                self._pipeline.assignments.add(lease.key, lease.epoch, start)
-                offsets[lease.key] = start
-        log.info("partitions_assigned", partitions=len(offsets))
-        return offsets
-
-    @staticmethod
-    def _exists(lease: Lease, start: int, end_offset: int) -> bool:
-        """Whether Kafka has the place where we stopped; if not, the topic is another, or lost its end.
-
-        Then the partition stays unstarted, and the others go on: to start elsewhere would skip or repeat in silence.
-        """
-        if start > end_offset:
-            log.error(
-                "offset_beyond_end",
-                topic=lease.topic,
-                partition=lease.partition,
-                next_offset=start,
-                end_offset=end_offset,
-            )
-        return start <= end_offset
-
     def _lease_again(self, broker: Broker) -> None:
         """Try again for partitions that we have from Kafka but not yet from the database."""
         due = time.monotonic() - self._lease_tried_at_seconds > LEASE_RETRY_SECONDS
-        if due and (wanted := broker.unstarted()):
+        wanted = [partition for partition in broker.unstarted() if self._leasing.is_due(partition)] if due else []
+        if wanted:
             self._lease_tried_at_seconds = time.monotonic()
             broker.start(self.assigned(broker.positions(wanted)))
+
+    def _read_stalled_again(self, broker: Broker) -> None:
+        """Start partitions anew that stand still although Kafka has more of them: the client has lost its place."""
+        if self._paused:
+            self._stalls.forget()
+            return
+        reading = broker.reading()
+        still = self._stalls.observe(reading, time.monotonic())
+        ends = {partition: position.end_offset for partition, position in broker.positions(still).items()}
+        stalled = {partition: reading[partition] for partition, end in ends.items() if end > reading[partition]}
+        if stalled:
+            self._pipeline.metrics.partition_restarts.inc(len(stalled))
+            log.warning("partitions_read_again", partitions=len(stalled))
+            broker.start(stalled)
 
     def _adjust_flow(self, broker: Broker) -> None:
         in_flight = self._pipeline.assignments.in_flight()
@@ -177,16 +172,11 @@ class Intake:
         metrics.waiting_segments.set(len(self._pipeline.waiting_room))
         metrics.partitions.set(len(settled))
         metrics.unstarted.set(len(broker.unstarted()))
+        metrics.refused.set(len(self.refused))
         metrics.paused.set(float(self._paused))
+        reading = 0 if self._paused else len(broker.reading())
+        metrics.paused_partitions.set(max(0, len(settled) - reading))
+        oldest = self._pipeline.assignments.oldest_seconds()
+        metrics.lag_seconds.set(0.0 if oldest is None else max(0.0, time.time() - oldest))
+        metrics.stall_seconds.set(self._pipeline.assignments.stalled_seconds())
         metrics.lag.set(broker.lag(settled))
-
-
-def _gap(lease: Lease, first_offset: int) -> QuarantinedRange:
-    return QuarantinedRange(
-        lease.topic,
-        lease.partition,
-        lease.next_offset or 0,
-        first_offset - 1,
-        "expired",
-        "retention removed these messages before they were read: raise the topic's retention or add workers",
-    )

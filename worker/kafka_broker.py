@@ -8,11 +8,10 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import cast
 
 import structlog
 from confluent_kafka import (
-    OFFSET_END,
     TIMESTAMP_NOT_AVAILABLE,
     Consumer,
     KafkaError,
@@ -21,23 +20,33 @@ from confluent_kafka import (
 )
 from confluent_kafka import Message as KafkaMessage
 
-from ..kafka_settings import kafka_client_config
 from ..settings import Settings
-from .broker import ClientLostError, Position, RebalanceListener
+from .broker import ClientLostError, Position, ReadFault, RebalanceListener
+from .kafka_config import consumer_config
+from .kafka_positions import KafkaPositions
 from .message import Message, Partition
 from .metrics import Metrics
+from .reading import Reading
 
 log = structlog.get_logger(__name__)
 
 # Messages taken from the client at once.
 POLL_MESSAGES = 500
-# How long Kafka may take to answer for positions while a rebalance waits for us.
-POSITION_TIMEOUT_SECONDS = 3.0
 COMMIT_SECONDS = 1.0
-# Fetched and not yet polled: two batches' worth; the defaults hoard what other workers could do.
-QUEUED_MESSAGES, QUEUED_KBYTES = 2_000, 16_384
 # The client gave up: polled too late, or fenced.
-_CLIENT_LOST = (KafkaError._FATAL, KafkaError._MAX_POLL_EXCEEDED, KafkaError._AUTO_OFFSET_RESET)
+_CLIENT_LOST = (KafkaError._FATAL, KafkaError._MAX_POLL_EXCEEDED)
+# What is at this place of the partition cannot be read, or there is no such place.
+_UNREADABLE = (
+    KafkaError._BAD_COMPRESSION,
+    KafkaError._BAD_MSG,
+    KafkaError._NOT_IMPLEMENTED,  # an unknown format of a batch, or a codec
+    KafkaError._CRIT_SYS_RESOURCE,  # no memory to unfold it
+    KafkaError._UNDERFLOW,
+    KafkaError._AUTO_OFFSET_RESET,
+    KafkaError.INVALID_MSG,
+    KafkaError.MSG_SIZE_TOO_LARGE,
+    KafkaError.UNKNOWN,  # the broker's own reading failed
+)
 
 
 class KafkaBroker:
@@ -49,20 +58,21 @@ class KafkaBroker:
         self._listener = listener
         self._metrics = metrics
         self._paused = False
-        self._started: set[Partition] = set()
+        self._reading = Reading()
         self._assigned: set[Partition] = set()
-        self._moved: dict[Partition, int] = {}  # positions set during the present poll
         self._commit_outstanding = False
         self._committed: dict[Partition, int] = {}
         self._committed_at_seconds = 0.0
         self._closing = False
+        self._jumps_counted = 0
         self._client = Consumer(consumer_config(settings) | {"on_commit": self._on_commit, "error_cb": self._on_error})
+        self._positions = KafkaPositions(settings, self._client)
         self._client.subscribe(
             list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
 
     def poll(self, timeout_seconds: float) -> list[Message]:
-        self._moved.clear()
+        self._reading.begin_poll()
         with _client_errors():
             first = self._client.poll(timeout_seconds)
             received = [] if first is None else [first, *self._client.consume(POLL_MESSAGES - 1, 0)]
@@ -70,21 +80,18 @@ class KafkaBroker:
         for record in received:
             error = record.error()
             if error is not None:
-                self._check(error)
-            else:
-                messages.append(_message(record))
-        self._read_again({message.partition for message in messages} & self._moved.keys())
-        return [m for m in messages if m.partition in self._started and m.partition not in self._moved]
-
-    def _read_again(self, partitions: set[Partition]) -> None:
-        """A partition that was assigned while we polled may have messages of its former position in the batch.
-
-        They are dropped, and it is read from its start once more: a gap before them would go unnoticed.
-        """
-        self.start({partition: self._moved[partition] for partition in partitions})
+                self._check(error, record)
+            elif self._reading.take(message := _message(record)):
+                messages.append(message)
+        self.start(self._reading.end_poll())
+        if strangers := self._positions.strangers():
+            raise ClientLostError(f"{', '.join(strangers)} was deleted and made anew: its leases are taken anew")
+        self._metrics.position_jumps.inc(self._reading.jumps - self._jumps_counted)
+        self._jumps_counted = self._reading.jumps
+        return messages
 
     def unstarted(self) -> list[Partition]:
-        return sorted(self._assigned - self._started)
+        return sorted(self._assigned - self._reading.partitions)
 
     def start(self, offsets: Mapping[Partition, int]) -> None:
         wanted = {partition: offset for partition, offset in offsets.items() if partition in self._assigned}
@@ -95,38 +102,33 @@ class KafkaBroker:
             self._client.incremental_unassign(_entries(wanted))
             self._client.incremental_assign([TopicPartition(*key, offset) for key, offset in wanted.items()])
             self._adjust_flow(wanted)
-        self._started |= wanted.keys()
-        self._moved.update(wanted)
+        self._reading.start(wanted)
+
+    def reading(self) -> Mapping[Partition, int]:
+        return self._reading.next_offsets()
+
+    def faults(self) -> list[ReadFault]:
+        return self._reading.faults()
 
     def positions(self, partitions: Sequence[Partition]) -> dict[Partition, Position]:
-        found: dict[Partition, Position] = {}
-        if not partitions:
-            return found
-        deadline = time.monotonic() + POSITION_TIMEOUT_SECONDS
-        try:
-            for entry in self._client.committed(_entries(partitions), timeout=POSITION_TIMEOUT_SECONDS):
-                left = max(0.1, deadline - time.monotonic())
-                marks = self._client.get_watermark_offsets(TopicPartition(entry.topic, entry.partition), timeout=left)
-                if marks is not None and entry.error is None:
-                    committed = entry.offset if entry.offset >= 0 else None
-                    found[_key(entry)] = Position(marks[0], marks[1], committed)
-        except KafkaException as error:
-            log.warning("positions_unknown", error=_name(error.args[0]))
-        return found
+        return self._positions.of(partitions)
 
     def pause(self) -> None:
         self._paused = True
-        self._adjust_flow(self._started)
+        self._adjust_flow(self._reading.next_offsets())
 
     def resume(self) -> None:
         self._paused = False
-        self._adjust_flow(self._started)
+        self._reading.distrust()
+        self._adjust_flow(self._reading.next_offsets())
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         changed = {
-            p: offset for p, offset in offsets.items() if p in self._started and self._committed.get(p) != offset
+            p: offset for p, offset in offsets.items() if p in self._reading and self._committed.get(p) != offset
         }
         now = time.monotonic()
+        outstanding_seconds = now - self._committed_at_seconds if self._commit_outstanding else 0.0
+        self._metrics.offset_commit_outstanding.set(outstanding_seconds)
         if not changed or self._commit_outstanding or now - self._committed_at_seconds < COMMIT_SECONDS:
             return
         try:
@@ -143,7 +145,7 @@ class KafkaBroker:
     def lag(self, settled: Mapping[Partition, int]) -> int:
         total = 0
         for partition, offset in settled.items():
-            if partition in self._started:
+            if partition in self._reading:
                 marks = self._client.get_watermark_offsets(TopicPartition(*partition), cached=True)
                 total += max(0, marks[1] - offset) if marks is not None else 0
         return total
@@ -168,15 +170,18 @@ class KafkaBroker:
         keys = [_key(entry) for entry in partitions]
         self._metrics.rebalances.labels("assigned").inc()
         self._assigned |= set(keys)
-        offsets = self._listener.assigned(self.positions(keys))
+        positions = self.positions(keys)
+        offsets = self._listener.assigned(positions)
         started = {key: offsets[key] for key in keys if key in offsets}
-        # Those left out wait at the end, paused: without a position the client would go by committed offsets, and
-        # give up where there are none.
-        self._client.incremental_assign([TopicPartition(*key, started.get(key, OFFSET_END)) for key in keys])
-        self._client.pause(_entries(set(keys) - started.keys()))
+        withheld = {key: positions[key].first_offset if key in positions else 0 for key in keys if key not in started}
+        # Those left out wait at a number, never at "the end" or "the beginning": the client asks the broker for such a
+        # place, and takes an answer that comes after `start` for the new position. That skips messages in silence.
+        # Paused before they are assigned, so that nothing of them is fetched.
+        self._client.pause(_entries(withheld))
+        self._client.incremental_assign([TopicPartition(*key, at) for key, at in (withheld | started).items()])
+        self._client.pause(_entries(withheld))
         self._adjust_flow(started)
-        self._started |= started.keys()
-        self._moved.update(started)
+        self._reading.start(started)
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         keys = [_key(entry) for entry in partitions]
@@ -195,7 +200,7 @@ class KafkaBroker:
         self._client.incremental_unassign(partitions)
 
     def _forget(self, keys: Sequence[Partition]) -> None:
-        self._started -= set(keys)
+        self._reading.stop(keys)
         self._assigned -= set(keys)
         for key in keys:
             self._committed.pop(key, None)
@@ -217,31 +222,21 @@ class KafkaBroker:
         self._metrics.kafka_errors.labels(_name(error)).inc()
         log.warning("kafka_error", code=_name(error))
 
-    def _check(self, error: KafkaError) -> None:
+    def _check(self, error: KafkaError, record: KafkaMessage) -> None:
         self._metrics.kafka_errors.labels(_name(error)).inc()
         if error.code() in _CLIENT_LOST:
             raise ClientLostError(f"the Kafka client gave up ({_name(error)}: {error.str()})")
-        log.warning("poll_error", code=_name(error))
-
-
-def consumer_config(settings: Settings) -> dict[str, Any]:
-    """The librdkafka configuration of a worker's consumer; holds the password."""
-    config: dict[str, Any] = kafka_client_config(settings) | {
-        "group.id": settings.topic_prefix + settings.consumer_group,
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
-        # Where to start is our decision, never a silent jump to either end.
-        "auto.offset.reset": "error",
-        "max.poll.interval.ms": 120_000,
-        "queued.min.messages": QUEUED_MESSAGES,
-        "queued.max.messages.kbytes": QUEUED_KBYTES,
-        "check.crcs": True,
-        "group.protocol": settings.group_protocol,
-    }
-    if settings.group_protocol == "classic":
-        config["partition.assignment.strategy"] = "cooperative-sticky"
-        config["session.timeout.ms"] = int(settings.session_timeout_seconds * 1000)
-    return config
+        log.warning("poll_error", code=_name(error), partition=record.partition())
+        topic, number = record.topic(), record.partition()
+        if (
+            error.code() in _UNREADABLE
+            and topic is not None
+            and number is not None
+            and (topic, number) in self._reading
+        ):
+            # Not from the record's offset: of a damaged batch that is anything, of a sound one its first message.
+            self._reading.fail((topic, number), _name(error))
+            self._client.pause([TopicPartition(topic, number)])
 
 
 def _message(record: KafkaMessage) -> Message:

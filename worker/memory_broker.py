@@ -8,7 +8,7 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .broker import Position, RebalanceListener
+from .broker import Position, ReadFault, RebalanceListener
 from .message import Message, Partition
 
 POLL_MESSAGES = 500
@@ -20,6 +20,7 @@ class _Log:
 
     messages: list[Message] = field(default_factory=list)
     first_offset: int = 0
+    unreadable: set[int] = field(default_factory=set)
 
 
 class MemoryCluster:
@@ -44,6 +45,16 @@ class MemoryCluster:
         """Let retention remove everything before `first_offset`."""
         with self._changed:
             self._logs[partition].first_offset = first_offset
+
+    def damage(self, partition: Partition, *offsets: int) -> None:
+        """Let nobody read these messages any more."""
+        with self._changed:
+            self._logs[partition].unreadable |= set(offsets)
+
+    def heal(self, partition: Partition) -> None:
+        """Let every message be read again."""
+        with self._changed:
+            self._logs[partition].unreadable.clear()
 
     def expel(self, broker: "MemoryBroker") -> None:
         """Treat a member as silent for too long: its partitions go to others before it hears of that."""
@@ -98,9 +109,18 @@ class MemoryCluster:
             self._changed.wait_for(lambda: self._available(positions), timeout_seconds)
             return self._available(positions)
 
+    def is_damaged(self, partition: Partition, offset: int) -> bool:
+        with self._changed:
+            return offset in self._logs[partition].unreadable
+
     def _available(self, positions: Mapping[Partition, int]) -> list[Message]:
-        found = [message for p, offset in positions.items() for message in self._logs[p].messages[offset:]]
+        found = [message for p, offset in positions.items() for message in self._readable(p, offset)]
         return found[:POLL_MESSAGES]
+
+    def _readable(self, partition: Partition, offset: int) -> list[Message]:
+        log = self._logs[partition]
+        end = min((at for at in log.unreadable if at >= offset), default=len(log.messages))
+        return log.messages[offset:end]
 
     def _free(self, broker: "MemoryBroker", partitions: Collection[Partition]) -> None:
         for partition in partitions:
@@ -117,18 +137,31 @@ class MemoryBroker:
         self._listener = listener
         self._assigned: set[Partition] = set()
         self._positions: dict[Partition, int] = {}  # of started partitions
+        self._faults: dict[Partition, ReadFault] = {}
         self._paused = False
         cluster.join(self)
 
     def poll(self, timeout_seconds: float) -> list[Message]:
         self._rebalance()
-        messages = self._cluster.fetch({} if self._paused else self._positions, timeout_seconds)
+        messages = self._cluster.fetch({} if self._paused else self.reading(), timeout_seconds)
         for message in messages:
             self._positions[message.partition] = message.offset + 1
+        for partition, offset in self.reading().items():
+            if not self._paused and self._cluster.is_damaged(partition, offset):
+                self._faults[partition] = ReadFault(partition, offset, "damaged")
         return messages
 
     def start(self, offsets: Mapping[Partition, int]) -> None:
-        self._positions |= {partition: offset for partition, offset in offsets.items() if partition in self._assigned}
+        started = {partition: offset for partition, offset in offsets.items() if partition in self._assigned}
+        self._positions |= started
+        for partition in started:
+            self._faults.pop(partition, None)
+
+    def reading(self) -> dict[Partition, int]:
+        return {partition: offset for partition, offset in self._positions.items() if partition not in self._faults}
+
+    def faults(self) -> list[ReadFault]:
+        return list(self._faults.values())
 
     def unstarted(self) -> list[Partition]:
         return sorted(self._assigned - self._positions.keys())
@@ -175,3 +208,4 @@ class MemoryBroker:
         for partition in partitions:
             self._assigned.discard(partition)
             self._positions.pop(partition, None)
+            self._faults.pop(partition, None)

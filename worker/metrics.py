@@ -5,6 +5,8 @@ Names follow Prometheus: base units, `_total` for counters; docs/metrics.md is k
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from .resident_memory import resident_bytes
+
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
@@ -32,12 +34,14 @@ class Metrics:
         self.batch_pieces = counter("batch_pieces_total", "Source places in batches: real pieces and padding", "kind")
         self.translate_seconds = histogram("translate_seconds", "Seconds of the model for one batch", _SECONDS)
         self.translate_failures = counter("translate_failures_total", "Passes of the model that raised an error")
+        self.rework = counter("rework_pieces_total", "Source pieces that were translated for nothing")
         self.settle_seconds = histogram("settle_seconds", "Seconds of one commit transaction", _SECONDS)
         self.settle_failures = counter("settle_failures_total", "Commit transactions to be repeated", "outcome")
         self.job_seconds = histogram("job_seconds", "Seconds from submission to the recorded outcome", _SECONDS)
         self.published = counter("events_published_total", "Outbox events that Kafka acknowledged")
         self.publish_failures = counter("publish_failures_total", "Rounds of the relay that did not get everything out")
         self.outbox_depth = gauge("outbox_depth", "Events waiting in the outbox")
+        self.outbox_oldest = gauge("outbox_oldest_seconds", "Age of the oldest of them")
         self.in_flight_jobs = gauge("in_flight_jobs", "Jobs polled and not yet recorded")
         self.in_flight_bytes = gauge("in_flight_bytes", "Bytes of those messages")
         self.waiting_segments = gauge("waiting_segments", "Segments waiting for a batch")
@@ -45,11 +49,34 @@ class Metrics:
         self.unstarted = gauge(
             "unstarted_partitions", "Partitions that wait for their lease, or whose lease is ahead of the topic's end"
         )
+        self.refused = gauge(
+            "refused_partitions",
+            "Partitions that stay unread until a person decides: their topic is not the one we knew",
+        )
         self.paused = gauge("paused", "1 while polling is paused because too much is in flight")
+        self.paused_partitions = gauge("paused_partitions", "Partitions that are ours and deliver nothing just now")
         self.lag = gauge("lag_messages", "Messages of our partitions that are not recorded yet")
+        self.lag_seconds = gauge("lag_seconds", "Age of the oldest message that is polled and not recorded")
+        self.stall_seconds = gauge("stall_seconds", "How long nothing was recorded although something is in flight")
+        self.stuck = counter("stuck_threads_total", "Times that a thread did not move for long; the log has the stacks")
+        self.rss = gauge("rss_bytes", "Memory that the worker process occupies")
+        self.rss.set_function(resident_bytes)
         self.rebalances = counter("rebalances_total", "Changes of the assignment", "kind")
         self.revoke_seconds = histogram("revoke_drain_seconds", "Seconds a revocation waited for work", _SECONDS)
         self.kafka_errors = counter("kafka_errors_total", "Errors that the Kafka client reported", "code")
         self.offset_commit_failures = counter(
             "offset_commit_failures_total", "Advisory offset commits that failed; harmless", "code"
+        )
+        self.offset_commit_outstanding = gauge(
+            "offset_commit_outstanding_seconds", "How long the brokers have owed an answer to an offset commit"
+        )
+        self.read_faults = counter(
+            "read_faults_total", "Places of a partition that the Kafka client could not read", "code"
+        )
+        self.quarantined = counter("quarantined_messages_total", "Messages that nobody will translate", "reason")
+        self.position_jumps = counter(
+            "position_jumps_total", "Partitions read once more because their first message was not the one asked for"
+        )
+        self.partition_restarts = counter(
+            "partition_restarts_total", "Partitions read once more because nothing came although there was something"
         )

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 from ..errors import TransientError
 from ..producer.publisher import DeliveryReport, OutgoingMessage
 from ..storage.engine import transaction
-from ..storage.outbox import ClaimedEvent, claim_events, delete_events, outbox_depth
+from ..storage.outbox import ClaimedEvent, claim_events, delete_events, outbox_state
 from .pipeline import Pipeline
 from .stage import Stage
 
@@ -110,7 +110,9 @@ class Relay(Stage):
             on_report(DeliveryReport(str(error)))
 
     def _measure(self, connection: Connection) -> None:
-        self._pipeline.metrics.outbox_depth.set(outbox_depth(connection))
+        waiting = outbox_state(connection)
+        self._pipeline.metrics.outbox_depth.set(waiting.events)
+        self._pipeline.metrics.outbox_oldest.set(waiting.oldest_seconds)
 
 
 class _Tally:

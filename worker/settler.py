@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy import Engine
 
 from ..errors import TransientError
+from ..storage.quarantine import QuarantinedRange
 from ..storage.records import PartitionProgress
 from ..storage.settlement import CommitUnknownError, Receipt, Settlement, settle
 from .pipeline import Pipeline
@@ -71,6 +72,7 @@ class Settler(Stage):
             events=tuple(event for outcome in outcomes for event in outcome.events),
             progress=self._pipeline.assignments.finish([outcome.delivery for outcome in outcomes]),
             batches=tuple(batches.values()),
+            quarantined=tuple(outcome.quarantined for outcome in outcomes if outcome.quarantined),
         )
 
     def _write(self, settlement: Settlement) -> Receipt | None:
@@ -108,16 +110,26 @@ class Settler(Stage):
         """Outcomes of partitions that left us: whoever has them now makes them again."""
         if outcomes:
             self._pipeline.metrics.fenced.inc(len(outcomes))
+            self._pipeline.metrics.rework.inc(sum(o.row.source_pieces or 0 for o in outcomes if o.row))
             self._pipeline.assignments.give_back([outcome.delivery for outcome in outcomes])
 
     def _count(self, outcomes: list[Outcome], receipt: Receipt) -> None:
         now = datetime.now(UTC)
+        self._count_quarantined([outcome.quarantined for outcome in outcomes if outcome.quarantined], receipt)
         for row in (outcome.row for outcome in outcomes):
             if row is None:
                 continue
             if row.job_id in receipt.recorded:
                 self._pipeline.metrics.jobs.labels(row.status, row.reason or "").inc()
                 self._pipeline.metrics.job_seconds.observe(max(0.0, (now - row.submitted_at).total_seconds()))
-            elif row.job_id not in receipt.duplicates:
+                continue
+            self._pipeline.metrics.rework.inc(row.source_pieces or 0)
+            if row.job_id not in receipt.duplicates:
                 self._pipeline.metrics.fenced.inc()
         log.debug("outcomes_recorded", rows=len(receipt.recorded), duplicates=len(receipt.duplicates))
+
+    def _count_quarantined(self, ranges: list[QuarantinedRange], receipt: Receipt) -> None:
+        for skipped in ranges:
+            if (skipped.topic, skipped.partition) not in receipt.fenced:
+                count = skipped.last_offset - skipped.first_offset + 1
+                self._pipeline.metrics.quarantined.labels(skipped.reason).inc(count)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ..schemas.jobs import TranslationJob
+from ..storage.quarantine import QuarantinedRange
 from ..storage.records import BatchRow, HistoryRow, OutboxEvent
 from .assignments import Delivery
 
@@ -26,12 +27,16 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A delivery with nothing left to do but recording; without a row the history has the job already."""
+    """A delivery with nothing left to do but recording; without a row the history has the job already.
+
+    `quarantined` says that the delivery stands for messages that nobody can read.
+    """
 
     delivery: Delivery
     row: HistoryRow | None = None
     events: tuple[OutboxEvent, ...] = ()
     batch: BatchRow | None = None
+    quarantined: QuarantinedRange | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,19 +2,18 @@
 
 import os
 import random
-import signal
 import socket
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import FrameType
+from functools import partial
 from uuid import uuid4
 
 import structlog
 from sqlalchemy import Engine as DatabaseEngine
 
 from ..errors import DragomanError
+from ..kafka_settings import kafka_client_config
 from ..model.batching import BatchLimits
 from ..model.decoding import SearchOptions
 from ..producer.kafka import KafkaPublisher
@@ -27,13 +26,17 @@ from .admitter import Admitter
 from .batcher import Batcher
 from .broker import Broker, ClientLostError
 from .engine import Engine
+from .fault_desk import FaultDesk
 from .health import HealthServer
 from .intake import Intake, IntakeLimits
 from .kafka_broker import KafkaBroker
 from .pipeline import Pipeline
+from .probe import Probe
 from .relay import Relay
 from .settler import Settler
+from .shutdown import Shutdown
 from .stage import Stage
+from .stuck_detector import StuckDetector
 from .translating import SegmentTranslator
 from .waiting_room import WaitingRoom
 from .work import Identity
@@ -44,6 +47,11 @@ log = structlog.get_logger(__name__)
 CONTACT_SECONDS = 10.0
 # Leaving the group is a courtesy: after this the others wait for the session timeout instead.
 CLOSE_SECONDS = 5.0
+# Shares of the time for draining: work is finished until the first has passed, recorded and published until the
+# second; the rest is for leaving the group.
+FINISH_SHARE, RECORD_SHARE = 0.7, 0.85
+# What may still be at work so long after its time is cut off.
+EXIT_SECONDS = 3.0
 # A polling thread is stuck after this; the client would lose its partitions after 120 s.
 POLL_STUCK_SECONDS = 60.0
 # One batch takes seconds; a device that has been silent for this long will not come back.
@@ -83,6 +91,7 @@ class Worker:
             self.pipeline,
             database,
             IntakeLimits(settings.in_flight_jobs, settings.in_flight_bytes, settings.drain_seconds),
+            FaultDesk(self.pipeline, partial(Probe, kafka_client_config(settings))),
         )
 
     @property
@@ -106,6 +115,12 @@ class Worker:
             if stage.failure is not None:
                 raise stage.failure
 
+    @property
+    def beats(self) -> dict[str, Callable[[], float]]:
+        """When each thread last moved."""
+        stages = {stage.name: partial(_last_beat, stage) for stage in self.stages}
+        return {"intake": lambda: self.intake.last_poll_seconds, **stages}
+
     def liveness(self) -> str | None:
         """None while the polling thread and the model move."""
         now = time.monotonic()
@@ -119,6 +134,8 @@ class Worker:
         """None while jobs that arrive now would be worked on."""
         if self.pipeline.stopping.is_set():
             return "draining"
+        if refused := len(self.intake.refused):
+            return f"{refused} partitions are not read, their topic is not the one we knew: see the log and the runbook"
         if not self.pipeline.assignments.partitions():
             return "no partition is assigned yet"
         answers = self.settler.database_answers and self.admitter.database_answers
@@ -138,20 +155,29 @@ class Worker:
         return self._join()
 
     def _drain(self, broker: Broker) -> None:
-        """Give back what waits, finish and record what has begun, publish it, leave: all before one deadline."""
-        deadline = time.monotonic() + self.settings.drain_seconds
+        """Give back what waits, finish and record what has begun, publish it, leave: each until its share of time ends.
+
+        Whatever waits for a service that does not answer is left behind: nothing depends on it.
+        """
+        start, whole = time.monotonic(), self.settings.drain_seconds
+
+        def left(share: float) -> float:
+            return max(0.0, start + share * whole - time.monotonic())
+
         assignments = self.pipeline.assignments
         held = sorted(assignments.partitions())
         log.info("draining", in_flight=assignments.in_flight().jobs)
         assignments.revoke(held)
         broker.pause()
         self.intake.give_back_waiting(held)
-        while not assignments.wait_idle(held, 0.1) and time.monotonic() < deadline and not self._failed():
+        while not assignments.wait_idle(held, 0.1) and left(FINISH_SHARE) and not self._failed():
             if not self._turn_while_draining(broker):
                 break
-        stopped = [stage.stop(deadline - time.monotonic()) for stage in self.stages]
+        stopped = [stage.stop(left(RECORD_SHARE)) for stage in self.stages]
+        if all(stopped) and self.settler.database_answers:
+            self.intake.release()
         broker.commit(assignments.settled_offsets())
-        closed = broker.close(CLOSE_SECONDS)
+        closed = broker.close(max(1.0, left(1.0)))
         self._publisher.close()
         log.info(
             "drained",
@@ -170,12 +196,16 @@ class Worker:
             return False
         return True
 
+    def exit_code(self) -> int:
+        """How the process should end if it ended now."""
+        return 1 if self._failed() else 0
+
     def _failed(self) -> bool:
         return any(stage.failure is not None for stage in self.stages)
 
 
 def run_worker(settings: Settings, model: Model, on_started: Callable[[Worker, int], None]) -> None:
-    """Run a worker until SIGTERM or SIGINT; a second one ends the process at once.
+    """Run a worker until SIGTERM or SIGINT; a second one ends the process at once, and so does the end of its time.
 
     Raises `DragomanError` when it cannot start, or when a stage failed.
     """
@@ -187,23 +217,22 @@ def run_worker(settings: Settings, model: Model, on_started: Callable[[Worker, i
         worker.pipeline.metrics.registry,
         {"/livez": worker.liveness, "/readyz": worker.readiness},
     )
-    _stop_on_signals(worker.pipeline.stopping)
+    shutdown = Shutdown(worker.pipeline.stopping, settings.drain_seconds + EXIT_SECONDS, worker.exit_code)
+    shutdown.listen()
+    detector = StuckDetector(worker.beats, worker.pipeline.metrics)
+    detector.start()
     on_started(worker, health.port)
     try:
         worker.run()
     finally:
+        detector.close()
         health.close()
         database.dispose()
+        shutdown.ended()
 
 
-def _stop_on_signals(stopping: threading.Event) -> None:
-    def stop(number: int, _: FrameType | None) -> None:
-        if stopping.is_set():
-            os._exit(128 + number)
-        stopping.set()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+def _last_beat(stage: Stage) -> float:
+    return stage.last_beat_seconds
 
 
 def _worker_id() -> str:

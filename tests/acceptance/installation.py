@@ -52,6 +52,14 @@ class WorkerProcess:
         lines = (self._get("/metrics") or "").splitlines()
         return next(float(line.split()[-1]) for line in lines if line.startswith(f"{name} "))
 
+    def readiness(self) -> str:
+        """What `/readyz` says."""
+        return self.page("/readyz").strip()
+
+    def page(self, path: str) -> str:
+        """What the health server says, well or not."""
+        return self._get(path, failures=True) or ""
+
     def events(self, name: str) -> list[dict[str, object]]:
         """Log events of that name so far."""
         lines = [json.loads(line) for line in self.log_path.read_text().splitlines() if line.startswith("{")]
@@ -66,7 +74,7 @@ class WorkerProcess:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
 
-    def _get(self, path: str) -> str | None:
+    def _get(self, path: str, *, failures: bool = False) -> str | None:
         started = self.events("worker_started")
         if not started:
             return None
@@ -74,7 +82,9 @@ class WorkerProcess:
             with urllib.request.urlopen(f"http://127.0.0.1:{started[0]['health_port']}{path}", timeout=10) as answer:
                 page: str = answer.read().decode()
                 return page
-        except (urllib.error.HTTPError, OSError):
+        except urllib.error.HTTPError as error:
+            return error.read().decode() if failures else None
+        except OSError:
             return None
 
 

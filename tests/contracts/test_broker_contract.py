@@ -10,7 +10,7 @@ from dragoman.compose.local import LocalStack
 from dragoman.producer.kafka import KafkaAdmin, KafkaPublisher, new_topic
 from dragoman.producer.publisher import OutgoingMessage
 from dragoman.settings import Settings
-from dragoman.worker.broker import Broker, Position
+from dragoman.worker.broker import Broker, Position, ReadFault
 from dragoman.worker.kafka_broker import KafkaBroker
 from dragoman.worker.memory_broker import MemoryBroker, MemoryCluster
 from dragoman.worker.message import Message, Partition
@@ -220,6 +220,19 @@ class BrokerContract(MembershipContract):
         assert offsets(read(broker, 2), first) == [1, 2]
         assert broker.unstarted() == []
 
+    def test_a_partition_is_read_from_its_start_when_it_is_started_as_soon_as_it_came(self, cluster: Cluster) -> None:
+        # The client must not have a question to the broker under way then: its answer would move the partition.
+        first, second = cluster.partitions
+        cluster.publish(first, 3)
+        cluster.publish(second, 3)
+        listener = Listener(withheld={first, second})
+        broker = cluster.join(listener)
+        until(lambda: broker.poll(0), lambda: len(listener.held) == 2)
+        broker.start({first: 1, second: 0})
+        messages = read(broker, 5)
+        assert offsets(messages, first) == [1, 2]
+        assert offsets(messages, second) == [0, 1, 2]
+
     def test_nothing_comes_while_the_broker_is_paused_and_everything_when_it_is_resumed(self, cluster: Cluster) -> None:
         first, _ = cluster.partitions
         cluster.publish(first, 2)
@@ -270,6 +283,16 @@ class BrokerContract(MembershipContract):
         cluster.publish(second, 1)
         assert {message.partition for message in read(broker, 2)} == {first, second}
 
+    def test_the_place_of_each_partition_that_is_read_is_known(self, cluster: Cluster) -> None:
+        first, second = cluster.partitions
+        cluster.publish(first, 3)
+        listener = Listener(withheld={second})
+        broker = cluster.join(listener)
+        messages = read(broker, 3)
+        hold(broker, listener, 2)
+        assert offsets(messages, first) == [0, 1, 2]
+        assert (broker.reading(), broker.faults()) == ({first: 3}, [])
+
     def test_lag_counts_what_is_behind_the_settled_offsets(self, cluster: Cluster) -> None:
         first, _ = cluster.partitions
         cluster.publish(first, 4)
@@ -282,6 +305,19 @@ class TestMemoryBroker(BrokerContract):
     @pytest.fixture
     def cluster(self) -> Cluster:
         return InMemory()
+
+    def test_a_partition_stops_where_it_cannot_be_read_until_it_is_started_behind_that(self) -> None:
+        memory = MemoryCluster([("jobs", 0)])
+        for _ in range(4):
+            memory.publish(("jobs", 0), b"")
+        memory.damage(("jobs", 0), 1)
+        broker = MemoryBroker(memory, "group", Listener())
+        assert offsets(broker.poll(0), ("jobs", 0)) == [0]
+        assert (broker.faults(), broker.reading()) == ([ReadFault(("jobs", 0), 1, "damaged")], {})
+        assert broker.poll(0) == []
+        broker.start({("jobs", 0): 2})
+        assert offsets(broker.poll(0), ("jobs", 0)) == [2, 3]
+        assert broker.faults() == []
 
 
 @pytest.mark.services

@@ -6,10 +6,11 @@ from uuid import UUID
 import pytest
 from dragoman.errors import DragomanError, TransientError
 from dragoman.storage.engine import transaction
-from dragoman.storage.leases import LeaseRequest, acquire_leases
+from dragoman.storage.leases import LeaseRequest, accept_topic, acquire_leases, release_leases
 from dragoman.storage.models import ModelVersion, register_model_version
-from dragoman.storage.outbox import claim_events, delete_events, outbox_depth
+from dragoman.storage.outbox import claim_events, delete_events, outbox_state
 from dragoman.storage.quarantine import QuarantinedRange, record_quarantine
+from dragoman.storage.records import PartitionProgress
 from dragoman.storage.settlement import settle
 from sqlalchemy import Engine
 
@@ -69,7 +70,9 @@ def test_only_the_deleted_events_are_gone_when_a_relay_commits(bench: Any) -> No
     with transaction(bench.engine) as connection:
         delete_events(connection, [claimed.id for claimed in claim_events(connection, 1)])
     with transaction(bench.engine) as connection:
-        assert outbox_depth(connection) == 1
+        waiting = outbox_state(connection)
+    assert waiting.events == 1
+    assert 0.0 <= waiting.oldest_seconds < 300.0
 
 
 def test_one_row_is_kept_when_a_range_is_quarantined_twice(bench: Any) -> None:
@@ -93,3 +96,59 @@ def test_a_model_version_is_refused_when_its_id_has_other_content(engine: Engine
         register_model_version(connection, ModelVersion("tiny@1", ("en",), ("fr",), "ab", {}))
         with pytest.raises(DragomanError, match="other content"):
             register_model_version(connection, ModelVersion("tiny@1", ("en",), ("fr",), "cd", {}))
+
+
+OLD_TOPIC, NEW_TOPIC = UUID(int=1), UUID(int=2)
+
+
+def of_topic(topic_id: UUID | None) -> LeaseRequest:
+    return LeaseRequest("workers", "a", PARTITIONS, {("jobs", 0): 7}, {"jobs": topic_id})
+
+
+def test_a_lease_is_refused_and_unchanged_when_its_topic_was_made_anew(bench: Any) -> None:
+    acquire(bench.engine, of_topic(OLD_TOPIC))
+    epochs = bench.values("SELECT epoch FROM ingest_lease ORDER BY partition")
+    assert acquire(bench.engine, of_topic(NEW_TOPIC)) == {}
+    assert bench.values("SELECT epoch FROM ingest_lease ORDER BY partition") == epochs
+
+
+def test_a_lease_learns_the_id_of_its_topic_when_it_had_none(engine: Engine) -> None:
+    acquire(engine, of_topic(None))
+    assert acquire(engine, of_topic(OLD_TOPIC)) == {0: (2, 7), 1: (2, None)}
+    assert acquire(engine, of_topic(NEW_TOPIC)) == {}
+
+
+def test_a_lease_is_given_when_the_brokers_know_no_ids(engine: Engine) -> None:
+    acquire(engine, of_topic(OLD_TOPIC))
+    assert acquire(engine, of_topic(None)) == {0: (2, 7), 1: (2, None)}
+
+
+def test_leases_begin_at_the_beginning_when_a_person_accepts_the_new_topic(engine: Engine) -> None:
+    acquire(engine, of_topic(OLD_TOPIC))
+    with transaction(engine) as connection:
+        assert accept_topic(connection, "workers", "jobs", NEW_TOPIC) == [0, 1]
+        assert accept_topic(connection, "workers", "jobs", NEW_TOPIC) == []
+        assert accept_topic(connection, "others", "jobs", NEW_TOPIC) == []
+    assert acquire(engine, of_topic(NEW_TOPIC)) == {0: (3, 0), 1: (3, 0)}
+
+
+def stalled(engine: Engine, partition: int) -> int:
+    with transaction(engine) as connection:
+        (lease,) = acquire_leases(connection, LeaseRequest("workers", "a", (("jobs", partition),)))
+        return lease.stalled_acquisitions
+
+
+def test_acquisitions_are_counted_until_something_is_finished(bench: Any) -> None:
+    assert [stalled(bench.engine, 0) for _ in range(2)] == [1, 2]
+    settle(bench.engine, bench.settlement(bench.row(1), progress=(PartitionProgress("jobs", 0, 3, 1),), events=()))
+    assert stalled(bench.engine, 0) == 1
+
+
+def test_acquisitions_are_not_counted_when_the_owner_left_in_order(bench: Any) -> None:
+    assert stalled(bench.engine, 0) == 1
+    with transaction(bench.engine) as connection:
+        release_leases(connection, "workers", [PartitionProgress("jobs", 0, 2, 0)])
+    assert stalled(bench.engine, 0) == 1
+    with transaction(bench.engine) as connection:
+        release_leases(connection, "workers", [PartitionProgress("jobs", 0, 2, 0)])  # under an epoch that is over
+    assert stalled(bench.engine, 0) == 2

@@ -4,7 +4,7 @@ import threading
 from typing import Any
 
 from dragoman.storage.records import PartitionProgress
-from dragoman.worker.assignments import InFlight
+from dragoman.worker.assignments import Assignments, InFlight
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -152,3 +152,44 @@ def test_a_partition_stays_when_only_its_former_epoch_was_fenced(build: Any) -> 
     assignments = build.assignments(epoch=3)
     assert not assignments.fence([PartitionProgress(TOPIC, 0, 1, 5), PartitionProgress(TOPIC, 1, 1, 5)])
     assert assignments.partitions() == {ZERO}
+
+
+def test_only_the_first_messages_are_suspect_when_a_partition_brought_its_owners_down(build: Any) -> None:
+    assignments = Assignments()
+    assignments.add(ZERO, 1, 10, suspect_before=12)
+    deliveries = [assignments.receive(build.message(offset)) for offset in (10, 11, 12)]
+    assert [delivery.is_suspect for delivery in deliveries if delivery] == [True, True, False]
+
+
+def test_no_message_is_suspect_otherwise(build: Any) -> None:
+    (delivery,) = receive(build, build.assignments(), 1)
+    assert not delivery.is_suspect
+
+
+def test_a_delivery_stands_for_a_range_when_nobody_can_read_it(build: Any) -> None:
+    assignments = build.assignments()
+    skipped = assignments.receive(build.message(0), last_offset=4)
+    assert assignments.receive(build.message(4)) is None
+    behind = assignments.receive(build.message(5))
+    assert assignments.finish([behind])[0].next_offset == 0
+    assert assignments.finish([skipped])[0].next_offset == 6
+
+
+def test_the_oldest_message_is_the_one_that_waits_longest_in_any_partition(build: Any) -> None:
+    assignments = build.assignments(0, 1)
+    assert assignments.oldest_seconds() is None
+    first = assignments.receive(build.message(0, timestamp_seconds=50.0))
+    assignments.receive(build.message(1, timestamp_seconds=70.0))
+    assignments.receive(build.message(0, partition_number=1, timestamp_seconds=60.0))
+    assert assignments.oldest_seconds() == 50.0
+    assignments.finish([first])
+    assert assignments.oldest_seconds() == 60.0
+
+
+def test_nothing_stalls_when_nothing_is_in_flight(build: Any) -> None:
+    assignments = build.assignments()
+    assert assignments.stalled_seconds() == 0.0
+    (delivery,) = receive(build, assignments, 1)
+    assert 0.0 <= assignments.stalled_seconds() < 60.0
+    assignments.settled([delivery], assignments.finish([delivery]))
+    assert assignments.stalled_seconds() == 0.0

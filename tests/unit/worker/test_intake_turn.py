@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 from dragoman.storage.engine import create_database_engine
+from dragoman.worker import stall_watch
 from dragoman.worker.broker import ClientLostError, Position
 from dragoman.worker.intake import Intake, IntakeLimits
 from dragoman.worker.memory_broker import MemoryBroker, MemoryCluster
-from dragoman.worker.message import Partition
+from dragoman.worker.message import Message, Partition
 from dragoman.worker.pipeline import Pipeline
 
 KEY = ("en", "fr", 4, 1.0)
@@ -32,8 +33,9 @@ class Bench:
         self.cluster = MemoryCluster([self.partition])
         self.pipeline: Pipeline = build.pipeline()
         self.pipeline.assignments.remove([self.partition])
-        nowhere = create_database_engine("postgresql://nobody@127.0.0.1:1/none")
-        self.intake = LeasesInMemory(self.pipeline, nowhere, limits)
+        self.limits = limits
+        self.nowhere = create_database_engine("postgresql://nobody@127.0.0.1:1/none")
+        self.intake = LeasesInMemory(self.pipeline, self.nowhere, limits)
         self.broker = MemoryBroker(self.cluster, "group", self.intake)
 
     def publish(self, count: int, value: bytes = b"{}") -> None:
@@ -125,3 +127,40 @@ def test_the_group_is_joined_anew_when_a_partition_was_fenced(bench: Bench) -> N
     bench.intake.forget_all()
     assert bench.pipeline.assignments.partitions() == frozenset()
     bench.turn()
+
+
+class Stalled(MemoryBroker):
+    """A client that has lost its place: nothing comes until the partition is started anew."""
+
+    lost = True
+
+    def poll(self, timeout_seconds: float) -> list[Message]:
+        messages = super().poll(timeout_seconds)
+        if self.lost:
+            self._positions = {message.partition: 0 for message in messages} or self._positions
+        return [] if self.lost else messages
+
+    def start(self, offsets: Mapping[Partition, int]) -> None:
+        super().start(offsets)
+        self.lost = False
+
+
+def test_a_partition_is_started_anew_when_it_stands_still_although_there_is_more(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stall_watch, "STALL_SECONDS", 0.0)
+    bench.intake = LeasesInMemory(bench.pipeline, bench.nowhere, bench.limits)
+    bench.broker.close(0)
+    bench.broker = Stalled(bench.cluster, "group", bench.intake)
+    bench.publish(2)
+    assert bench.turn() == []
+    assert [*bench.turn(), *bench.turn()] == [0, 1]
+    assert bench.pipeline.metrics.registry.get_sample_value("dragoman_partition_restarts_total") == 1
+
+
+def test_an_idle_partition_is_left_alone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stall_watch, "STALL_SECONDS", 0.0)
+    bench.intake = LeasesInMemory(bench.pipeline, bench.nowhere, bench.limits)
+    bench.turn()
+    bench.turn()
+    assert bench.pipeline.metrics.registry.get_sample_value("dragoman_partition_restarts_total") == 0

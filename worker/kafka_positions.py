@@ -1,0 +1,145 @@
+"""Asks brokers where partitions begin and end, what the group committed, which topic it is.
+
+Knows confluent_kafka; decides nothing.
+"""
+
+import time
+from base64 import urlsafe_b64decode
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+from uuid import UUID
+
+import structlog
+from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition, Uuid
+from confluent_kafka.admin import AdminClient
+
+from ..errors import TransientError
+from ..kafka_settings import kafka_client_config
+from ..settings import Settings
+from .broker import Position
+from .message import Partition
+
+log = structlog.get_logger(__name__)
+
+# How long Kafka may take to answer for positions while a rebalance waits for us.
+POSITION_TIMEOUT_SECONDS = 3.0
+# How long a topic that was made anew may go unnoticed.
+WATCH_SECONDS = 5.0
+
+
+class KafkaPositions:
+    """Positions of partitions of one consumer's group."""
+
+    def __init__(self, settings: Settings, consumer: Consumer) -> None:
+        self._consumer = consumer
+        self._topics = TopicIds(settings)
+        self._watch = TopicWatch(self._topics)
+
+    def of(self, partitions: Sequence[Partition]) -> dict[Partition, Position]:
+        """Positions of these partitions; blocks for some three seconds at most, and leaves out what had no answer."""
+        found: dict[Partition, Position] = {}
+        if not partitions:
+            return found
+        deadline = time.monotonic() + POSITION_TIMEOUT_SECONDS
+        try:
+            ids = self._topics.of({topic for topic, _ in partitions}, POSITION_TIMEOUT_SECONDS)
+            self._watch.learn(ids)
+            entries = [TopicPartition(*partition) for partition in partitions]
+            for entry in self._consumer.committed(entries, timeout=max(0.1, deadline - time.monotonic())):
+                left = max(0.1, deadline - time.monotonic())
+                marks = self._consumer.get_watermark_offsets(TopicPartition(entry.topic, entry.partition), timeout=left)
+                if marks is not None and entry.error is None:
+                    committed = entry.offset if entry.offset >= 0 else None
+                    found[entry.topic, entry.partition] = Position(marks[0], marks[1], committed, ids[entry.topic])
+        except KafkaException as error:
+            log.warning("positions_unknown", error=error.args[0].name())
+        except TransientError as error:
+            log.warning("positions_unknown", error=str(error))
+        return found
+
+    def strangers(self) -> list[str]:
+        """Topics that were made anew since we began to read them."""
+        return self._watch.strangers()
+
+
+class TopicWatch:
+    """Notices that a topic was made anew while it was read; asks from time to time and waits for no answer.
+
+    A client of the classic protocol reads on in the new topic where it stood in the old one.
+    """
+
+    def __init__(self, topics: "TopicIds", clock: Callable[[], float] = time.monotonic) -> None:
+        self._topics = topics
+        self._clock = clock
+        self._known: dict[str, UUID | None] = {}
+        self._asked: Answer | None = None
+        self._asked_at_seconds = clock()
+
+    def learn(self, ids: Mapping[str, UUID | None]) -> None:
+        """These are the topics that are read; the first id of each is the one that counts."""
+        self._known = {**ids, **self._known}
+
+    def strangers(self) -> list[str]:
+        """Topics that are not those that we began to read."""
+        if self._asked is None:
+            if self._known and self._clock() - self._asked_at_seconds >= WATCH_SECONDS:
+                self._asked = self._topics.ask(self._known, POSITION_TIMEOUT_SECONDS)
+                self._asked_at_seconds = self._clock()
+            return []
+        if not self._asked.is_there:
+            return []
+        answer, self._asked = self._asked, None
+        try:
+            return [topic for topic, found in answer.ids().items() if found != self._known[topic]]
+        except TransientError:
+            return []  # asked again, and a topic that is gone is not read
+
+
+class Answer:
+    """What brokers will say about topics."""
+
+    def __init__(self, futures: "Mapping[str, Future[Any]]") -> None:
+        self._futures = futures
+
+    @property
+    def is_there(self) -> bool:
+        return all(future.done() for future in self._futures.values())
+
+    def ids(self) -> dict[str, UUID | None]:
+        """Wait for the ids; raises `TransientError` when they do not come in time, or a topic is unknown."""
+        try:
+            return {topic: _uuid(future.result().topic_id) for topic, future in self._futures.items()}
+        except KafkaException as error:
+            raise _unknown(error) from error
+
+
+class TopicIds:
+    """The ids that brokers gave to topics: one that was deleted and made anew has another."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._client = AdminClient(kafka_client_config(settings))
+
+    def of(self, topics: Collection[str], timeout_seconds: float) -> dict[str, UUID | None]:
+        """The id of each topic, None from brokers before 2.8.
+
+        Raises `TransientError` when they do not answer in time, or do not know one of the topics.
+        """
+        return self.ask(topics, timeout_seconds).ids()
+
+    def ask(self, topics: Collection[str], timeout_seconds: float) -> Answer:
+        """Ask for the ids and do not wait."""
+        try:
+            collection = TopicCollection(sorted(topics))
+            return Answer(self._client.describe_topics(collection, request_timeout=timeout_seconds))
+        except KafkaException as error:
+            raise _unknown(error) from error
+
+
+def _unknown(error: KafkaException) -> TransientError:
+    return TransientError(f"the brokers did not say which topic it is ({error.args[0].name()})")
+
+
+def _uuid(given: Uuid) -> UUID | None:
+    value = UUID(bytes=urlsafe_b64decode(f"{given}=="))
+    return value if value.int else None
