@@ -16,6 +16,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -119,9 +120,9 @@ def recording(engine: Engine, sentences: Sequence[Sequence[str]], turns: int) ->
     for turn in range(turns + 1):
         settlements = [recorded(sentences, offset + SETTLEMENT_ROWS * n) for n in range(10)]
         offset += 10 * SETTLEMENT_ROWS
-        ours.append(_rows_per_second(10, lambda work=settlements: [settle(engine, one) for one in work]))
+        ours.append(_rows_per_second(10, partial(_settle_all, engine, settlements)))
         objects = [_object(mapped, entry) for entry in recorded(sentences, offset).rows]
-        peer.append(_rows_per_second(1, lambda work=objects: _add_all(engine, work)))
+        peer.append(_rows_per_second(1, partial(_add_all, engine, objects)))
         print(f"turn {turn}: {ours[-1]:,.0f} rows/s, session.add_all {peer[-1]:,.0f}", flush=True)
     ratios = [own / other for own, other in zip(ours[1:], peer[1:], strict=True)]
     medians = statistics.median(ours[1:]), statistics.median(peer[1:])
@@ -138,6 +139,11 @@ def _object(mapped: type, entry: HistoryRow) -> object:
 def _add_all(engine: Engine, objects: Sequence[object]) -> None:
     with Session(engine) as session, session.begin():
         session.add_all(objects)
+
+
+def _settle_all(engine: Engine, settlements: Sequence[Settlement]) -> None:
+    for one in settlements:
+        settle(engine, one)
 
 
 def _rows_per_second(transactions: int, action: Callable[[], object]) -> float:
@@ -176,7 +182,7 @@ def questions(engine: Engine, turns: int) -> list[float]:
     found = []
     statements = re.findall(r"## (.*?)\n.*?```sql\n(.*?)```", QUESTIONS.read_text(encoding="utf-8"), re.DOTALL)
     for title, statement in statements:
-        seconds = [_seconds(lambda sql=statement: _ask(engine, sql)) for _ in range(turns + 1)][1:]
+        seconds = [_seconds(partial(_ask, engine, statement)) for _ in range(turns + 1)][1:]
         print(f"{statistics.median(seconds):8.3f} s  {title}", flush=True)
         found += seconds
     return found
