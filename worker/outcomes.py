@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from ..model.translator import Translation
+from ..model.translation import Translation
 from ..schemas import headers, ids, topics
 from ..schemas.codec import encode
 from ..schemas.dead_letters import OriginalMessage, Rejection, bury

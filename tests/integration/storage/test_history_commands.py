@@ -80,7 +80,7 @@ def test_a_sentence_is_raised_when_the_job_is_unknown(recorded: None) -> None:
 
 def test_the_database_is_upgraded_and_downgraded_when_asked(empty_database: None) -> None:
     assert "revision none" in run("db", "current").output
-    assert "revision 0001" in run("db", "upgrade").output
+    assert "revision 0002_attempts" in run("db", "upgrade").output
     assert "revision none" in run("db", "downgrade", "base", "--yes").output
 
 

@@ -8,13 +8,20 @@ from typing import Any
 
 import pytest
 from dragoman.model.decoding import SearchOptions
-from dragoman.model.translator import Translation
-from dragoman.worker.engine import Engine, ModelBrokenError
+from dragoman.model.translation import Translation
+from dragoman.worker.devices.device import ModelBrokenError
+from dragoman.worker.devices.echo import EchoTranslator
+from dragoman.worker.devices.engine_stage import EngineStage
+from dragoman.worker.devices.lane import LanePolicy
+from dragoman.worker.devices.lane_room import RoomPolicy
+from dragoman.worker.devices.local_device import LocalDevice
 from dragoman.worker.pipeline import Pipeline
-from dragoman.worker.translating import EchoTranslator
+from dragoman.worker.scheduling.pool import Pool
 from dragoman.worker.work import Outcome
 
 MAGIC = ord("!")
+POOL = Pool("en", "fr", "echo@0", 4, 1.0)
+POLICY = LanePolicy(RoomPolicy(256, 4096, usual_beam=4), silent_seconds=60.0, attempts=3)
 
 
 @dataclass
@@ -49,13 +56,13 @@ def waiting(build: Any, *texts: str, **changes: Any) -> Pipeline:
         job = build.job(text, **changes)
         delivery = build.delivery(build.job_message(job, offset), pipeline.assignments)
         segment = build.segment(delivery=delivery, job=job)
-        pipeline.waiting_room.add([(("en", "fr", 4, 1.0), replace(segment, pieces=tuple(map(ord, text))))])
+        pipeline.waiting_room.add([(POOL, replace(segment, pieces=tuple(map(ord, text))))])
     return pipeline
 
 
 def one_round(pipeline: Pipeline, translator: EchoTranslator) -> list[Outcome]:
-    Engine(pipeline, translator, "cpu").work()
-    return [] if pipeline.finished.empty() else pipeline.finished.get_nowait()
+    EngineStage(pipeline, [LocalDevice(translator)], POLICY).work()
+    return [outcome for _ in range(pipeline.finished.qsize()) for outcome in pipeline.finished.get_nowait()]
 
 
 def by_text(outcomes: list[Outcome]) -> dict[str | None, tuple[str, int]]:
@@ -106,7 +113,7 @@ def test_all_poisons_fail_and_all_others_are_translated_when_there_are_several(b
 def test_nothing_is_given_up_when_the_model_fails_on_every_text(build: Any) -> None:
     pipeline = waiting(build, "a", "b")
     with pytest.raises(ModelBrokenError, match="RuntimeError on a plain word"):
-        Engine(pipeline, Poisoned(broken=True), "cpu").work()
+        EngineStage(pipeline, [LocalDevice(Poisoned(broken=True))], POLICY).work()
     assert pipeline.finished.empty()
 
 
@@ -117,7 +124,7 @@ def test_nothing_is_given_up_when_the_model_fails_on_every_text(build: Any) -> N
 )
 def test_a_translation_that_cannot_be_recorded_fails_alone(build: Any, answer: Translation) -> None:
     ended = by_text(one_round(waiting(build, "good", "bad!"), Unsound(answer=answer)))
-    assert ended == {"good": ("translated", 2), "bad!": ("failed", 2)}
+    assert ended == {"good": ("translated", 1), "bad!": ("failed", 2)}
 
 
 def test_a_job_is_rejected_when_its_deadline_passed_while_it_waited(build: Any) -> None:

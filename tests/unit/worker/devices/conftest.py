@@ -1,0 +1,117 @@
+"""A stage over devices in processes of their own, and what became of the texts it was given."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from dragoman.tests.unit.worker.devices.poison import MODULE
+from dragoman.worker.devices.device_models import DeviceOrder
+from dragoman.worker.devices.engine_stage import EngineStage
+from dragoman.worker.devices.lane import LanePolicy
+from dragoman.worker.devices.lane_room import RoomPolicy
+from dragoman.worker.devices.model_source import ImportedSource, ModelSource
+from dragoman.worker.devices.process_device import ProcessDevice
+from dragoman.worker.pipeline import Pipeline
+from dragoman.worker.scheduling.pool import Pool
+from dragoman.worker.work import Outcome
+
+PATIENCE_SECONDS = 60.0
+
+
+@dataclass
+class Bench:
+    """A pipeline whose waiting room is filled by hand, and the stage that empties it."""
+
+    build: Any
+    resources: ExitStack
+    pipeline: Pipeline = field(init=False)
+    stage: EngineStage = field(init=False)
+    devices: list[ProcessDevice] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.pipeline = self.build.pipeline()
+
+    def start(
+        self,
+        *sources: ModelSource,
+        devices: int = 1,
+        silent_seconds: float = 60.0,
+        memory_bytes: int = 0,
+        database: Any = None,
+        attempts: int = 3,
+    ) -> EngineStage:
+        """A stage with so many devices, all of the same models."""
+        described = [(source.describe().side.version, source) for source in sources]
+        orders = [DeviceOrder(f"cpu{n}", tuple(described), memory_bytes) for n in range(devices)]
+        self.devices = [ProcessDevice(order) for order in orders]
+        room = RoomPolicy(64, 4096, usual_beam=1, models=len(sources))
+        self.stage = EngineStage(self.pipeline, self.devices, LanePolicy(room, silent_seconds, attempts), database)
+        self.resources.callback(self.close)
+        return self.stage
+
+    def close(self) -> None:
+        self.stage.stop(PATIENCE_SECONDS) if self.stage._thread.ident else self.stage.close()
+
+    def wait(self, texts: list[str], version: str = "poison@0", pair: tuple[str, str] = ("en", "fr")) -> None:
+        """Let jobs with these texts wait."""
+        encode = ImportedSource(f"{MODULE}:PoisonTranslator").describe().side.encode
+        segments = []
+        for text in texts:
+            job = self.build.job(text, source_language=pair[0], target_language=pair[1])
+            offset = self.pipeline.assignments.in_flight().jobs
+            delivery = self.build.delivery(self.build.job_message(job, offset), self.pipeline.assignments)
+            segment = self.build.segment(delivery=delivery, job=job)
+            segments.append(replace(segment, pieces=tuple(encode([text], pair[1])[0])))
+        self.pipeline.waiting_room.add((Pool(*pair, version, 1, 1.0), segment) for segment in segments)
+
+    def outcomes(self, count: int) -> list[Outcome]:
+        """So many outcomes; fails if they do not come."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        found: list[Outcome] = []
+        while len(found) < count:
+            assert self.stage.failure is None, self.stage.failure
+            found += self.pipeline.finished.get(timeout=deadline - time.monotonic())
+        return found
+
+    def ended(self, texts: list[str]) -> dict[str | None, str]:
+        """How jobs with these texts ended, in a stage that runs."""
+        self.wait(texts)
+        return {outcome.row.source_text: outcome.row.status for outcome in self.outcomes(len(texts)) if outcome.row}
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.pipeline.metrics.registry.get_sample_value(f"dragoman_{name}", labels) or 0.0
+
+
+@pytest.fixture
+def bench(build: Any) -> Iterator[Bench]:
+    with ExitStack() as resources:
+        yield Bench(build, resources)
+
+
+@pytest.fixture
+def running(bench: Bench) -> Callable[..., Bench]:
+    """Starts a stage with devices that echo, but for poisons, and its thread."""
+
+    def start(name: str = "PoisonTranslator", **options: Any) -> Bench:
+        bench.start(ImportedSource(f"{MODULE}:{name}"), **options).start()
+        return bench
+
+    return start
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], object], str], None]:
+    """Waits for a condition; fails with what it waited for."""
+
+    def wait(condition: Callable[[], object], what: str) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        never = threading.Event()
+        while not condition():
+            assert time.monotonic() < deadline, f"waited in vain: {what}"
+            never.wait(0.02)
+
+    return wait
