@@ -25,9 +25,9 @@ from .admission import Admission
 from .admitter import Admitter
 from .batcher import Batcher
 from .broker import Broker, ClientLostError
+from .devices.device_room import RoomPolicy
 from .devices.engine_stage import EngineStage
-from .devices.lane import LanePolicy
-from .devices.lane_room import RoomPolicy
+from .devices.keeper import DevicePolicy
 from .devices.serving import Serving
 from .health import HealthServer
 from .intake import Intake, IntakeLimits
@@ -68,7 +68,9 @@ class Worker:
         publisher.check([topic.full_name(settings.topic_prefix) for topic in (RESULTS, DEAD_LETTERS)], CONTACT_SECONDS)
         publisher.check(self._job_topics(), CONTACT_SECONDS)
         self.admitter = Admitter(self.pipeline, admission, database, settings.dead_letter_fuse)
-        self.engine = EngineStage(self.pipeline, serving.devices, _lane_policy(settings, len(serving.models)), database)
+        self.engine = EngineStage(
+            self.pipeline, serving.devices, _device_policy(settings, len(serving.models)), database
+        )
         self.settler = Settler(self.pipeline, database)
         self.relay = Relay(self.pipeline, database, publisher)
         self._publisher = publisher
@@ -204,9 +206,9 @@ def _stop_on_signals(stopping: threading.Event) -> None:
     signal.signal(signal.SIGINT, stop)
 
 
-def _lane_policy(settings: Settings, models: int) -> LanePolicy:
+def _device_policy(settings: Settings, models: int) -> DevicePolicy:
     room = RoomPolicy(settings.batch_rows, settings.batch_token_budget, settings.beam_size, models)
-    return LanePolicy(room, settings.device_silent_seconds, settings.device_attempts)
+    return DevicePolicy(room, settings.device_silent_seconds, settings.device_attempts)
 
 
 def _worker_id() -> str:

@@ -23,10 +23,10 @@ from dragoman.storage.tables import metadata
 from dragoman.worker.admission import Admission
 from dragoman.worker.admitter import Admitter
 from dragoman.worker.batcher import Batcher
+from dragoman.worker.devices.device_room import RoomPolicy
 from dragoman.worker.devices.echo import EchoTranslator
 from dragoman.worker.devices.engine_stage import EngineStage
-from dragoman.worker.devices.lane import LanePolicy
-from dragoman.worker.devices.lane_room import RoomPolicy
+from dragoman.worker.devices.keeper import DevicePolicy
 from dragoman.worker.devices.local_device import LocalDevice
 from dragoman.worker.devices.served_models import ServedModels
 from dragoman.worker.intake import Intake, IntakeLimits
@@ -42,7 +42,7 @@ from sqlalchemy import Engine, event, text
 pytestmark = pytest.mark.services
 
 GROUP = "workers"
-POLICY = LanePolicy(RoomPolicy(256, 4096, usual_beam=4), silent_seconds=60.0, attempts=3)
+POLICY = DevicePolicy(RoomPolicy(256, 4096, usual_beam=4), silent_seconds=60.0, attempts=3)
 TOPIC = "jobs.bulk"
 ZERO, ONE = (TOPIC, 0), (TOPIC, 1)
 NEXT_OFFSETS = "SELECT next_offset FROM ingest_lease ORDER BY partition"

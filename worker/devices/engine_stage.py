@@ -14,7 +14,7 @@ from ..scheduling.room import Room
 from ..stage import Stage
 from .attempt_book import AttemptBook, DatabaseAttemptBook, MemoryAttemptBook
 from .device import Device
-from .lane import Lane, LanePolicy
+from .keeper import DevicePolicy, Keeper
 from .reception import Reception
 
 log = structlog.get_logger(__name__)
@@ -33,7 +33,7 @@ class EngineStage(Stage):
         self,
         pipeline: Pipeline,
         devices: Sequence[Device],
-        policy: LanePolicy,
+        policy: DevicePolicy,
         database: DatabaseEngine | None = None,
     ) -> None:
         """Without a database, suspects are remembered by this process alone."""
@@ -43,17 +43,17 @@ class EngineStage(Stage):
         self._database = database
         self._book: AttemptBook = MemoryAttemptBook() if database is None else DatabaseAttemptBook(database)
         self._changed = threading.Event()
-        self._lanes = [Lane(pipeline, device, policy, self._book) for device in devices]
+        self._keepers = [Keeper(pipeline, device, policy, self._book) for device in devices]
         self._threads: list[threading.Thread] = []
         self._reception = Reception(pipeline)
         self._is_prepared = False
-        for lane in self._lanes:
-            lane.changed = self._changed
+        for keeper in self._keepers:
+            keeper.changed = self._changed
 
     @property
     def last_beat_seconds(self) -> float:
         """When the slowest of this thread and those of the devices last moved."""
-        threads = [lane.last_beat_seconds for lane in self._lanes if not lane.device.answers_at_once]
+        threads = [keeper.last_beat_seconds for keeper in self._keepers if not keeper.device.answers_at_once]
         return min([self._beat_seconds, *threads])
 
     @last_beat_seconds.setter
@@ -72,14 +72,14 @@ class EngineStage(Stage):
         """
         self._is_prepared = True
         self._forget_old()
-        for lane in self._lanes:
-            if lane.device.answers_at_once:
-                lane.bring_up()
+        for keeper in self._keepers:
+            if keeper.device.answers_at_once:
+                keeper.bring_up()
             else:
-                thread = threading.Thread(target=lane.run, name=f"device-{lane.device.name}", daemon=True)
+                thread = threading.Thread(target=keeper.run, name=f"device-{keeper.device.name}", daemon=True)
                 self._threads.append(thread)
                 thread.start()
-        while not all(lane.is_up for lane in self._lanes) and not self._pipeline.stopping.is_set():
+        while not all(keeper.is_up for keeper in self._keepers) and not self._pipeline.stopping.is_set():
             self._raise_failures()
             self._changed.wait(TAKE_SECONDS)
             self._changed.clear()
@@ -95,14 +95,14 @@ class EngineStage(Stage):
             self._changed.wait(TAKE_SECONDS)
             self._changed.clear()
             return
-        lane, room = found
+        keeper, room = found
         batch = self._pipeline.waiting_room.take(TAKE_SECONDS, room)
         if batch is None:
-            lane.nothing_waited()
+            keeper.nothing_waited()
             return
         entries = self._reception.begin(batch.segments)
         if entries:
-            lane.submit(batch.pool, entries)
+            keeper.submit(batch.pool, entries)
             self._raise_failures()
 
     def wind_up(self) -> None:
@@ -112,21 +112,21 @@ class EngineStage(Stage):
     def close(self) -> None:
         """End the devices; what is in their hands stays undone. A second call does nothing."""
         deadline = time.monotonic() + CLOSE_SECONDS
-        for lane in self._lanes:
-            lane.stop()
-            if lane.device.answers_at_once:
-                lane.device.end(0.0)
+        for keeper in self._keepers:
+            keeper.stop()
+            if keeper.device.answers_at_once:
+                keeper.device.end(0.0)
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _roomiest(self) -> tuple[Lane, Room] | None:
-        rooms = [(lane, room) for lane in self._lanes if (room := lane.room()) is not None]
+    def _roomiest(self) -> tuple[Keeper, Room] | None:
+        rooms = [(keeper, room) for keeper in self._keepers if (room := keeper.room()) is not None]
         return max(rooms, key=lambda found: found[1].rows, default=None)
 
     def _raise_failures(self) -> None:
-        for lane in self._lanes:
-            if lane.failure is not None:
-                raise lane.failure
+        for keeper in self._keepers:
+            if keeper.failure is not None:
+                raise keeper.failure
 
     def _forget_old(self) -> None:
         if self._database is None:

@@ -33,7 +33,7 @@ class LocalDevice:
         try:
             translations = self._translator.translate_pieces(group.sources, options)
             _require_as_many(translations, len(group.sources))
-        except Exception as error:  # noqa: BLE001 - a poison may raise anything; the lane pins it to one segment
+        except Exception as error:  # noqa: BLE001 - a poison may raise anything; its keeper pins it to one segment
             places = tuple(range(len(group.sources)))
             fault, detail = fault_of(error)
             model_fault = self._probe(options) if len(places) == 1 and fault is Fault.ERROR else ""

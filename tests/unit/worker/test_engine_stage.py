@@ -10,10 +10,10 @@ import pytest
 from dragoman.model.decoding import SearchOptions
 from dragoman.model.translation import Translation
 from dragoman.worker.devices.device import ModelBrokenError
+from dragoman.worker.devices.device_room import RoomPolicy
 from dragoman.worker.devices.echo import EchoTranslator
 from dragoman.worker.devices.engine_stage import EngineStage
-from dragoman.worker.devices.lane import LanePolicy
-from dragoman.worker.devices.lane_room import RoomPolicy
+from dragoman.worker.devices.keeper import DevicePolicy
 from dragoman.worker.devices.local_device import LocalDevice
 from dragoman.worker.pipeline import Pipeline
 from dragoman.worker.scheduling.pool import Pool
@@ -21,7 +21,7 @@ from dragoman.worker.work import Outcome
 
 MAGIC = ord("!")
 POOL = Pool("en", "fr", "echo@0", 4, 1.0)
-POLICY = LanePolicy(RoomPolicy(256, 4096, usual_beam=4), silent_seconds=60.0, attempts=3)
+POLICY = DevicePolicy(RoomPolicy(256, 4096, usual_beam=4), silent_seconds=60.0, attempts=3)
 
 
 @dataclass

@@ -1,5 +1,7 @@
 """A stage over devices in processes of their own, and what became of the texts it was given."""
 
+import contextlib
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,9 +12,10 @@ from typing import Any
 import pytest
 from dragoman.tests.unit.worker.devices.poison import MODULE
 from dragoman.worker.devices.device_models import DeviceOrder
+from dragoman.worker.devices.device_room import RoomPolicy
+from dragoman.worker.devices.echo import EchoTranslator
 from dragoman.worker.devices.engine_stage import EngineStage
-from dragoman.worker.devices.lane import LanePolicy
-from dragoman.worker.devices.lane_room import RoomPolicy
+from dragoman.worker.devices.keeper import DevicePolicy
 from dragoman.worker.devices.model_source import ImportedSource, ModelSource
 from dragoman.worker.devices.process_device import ProcessDevice
 from dragoman.worker.pipeline import Pipeline
@@ -20,6 +23,7 @@ from dragoman.worker.scheduling.pool import Pool
 from dragoman.worker.work import Outcome
 
 PATIENCE_SECONDS = 60.0
+ECHO = EchoTranslator()
 
 
 @dataclass
@@ -31,6 +35,7 @@ class Bench:
     pipeline: Pipeline = field(init=False)
     stage: EngineStage = field(init=False)
     devices: list[ProcessDevice] = field(default_factory=list)
+    given: int = 0
 
     def __post_init__(self) -> None:
         self.pipeline = self.build.pipeline()
@@ -46,23 +51,29 @@ class Bench:
     ) -> EngineStage:
         """A stage with so many devices, all of the same models."""
         described = [(source.describe().side.version, source) for source in sources]
-        orders = [DeviceOrder(f"cpu{n}", tuple(described), memory_bytes) for n in range(devices)]
+        orders = [DeviceOrder("cpu", tuple(described), memory_bytes) for _ in range(devices)]
         self.devices = [ProcessDevice(order) for order in orders]
         room = RoomPolicy(64, 4096, usual_beam=1, models=len(sources))
-        self.stage = EngineStage(self.pipeline, self.devices, LanePolicy(room, silent_seconds, attempts), database)
+        self.stage = EngineStage(self.pipeline, self.devices, DevicePolicy(room, silent_seconds, attempts), database)
         self.resources.callback(self.close)
         return self.stage
 
     def close(self) -> None:
         self.stage.stop(PATIENCE_SECONDS) if self.stage._thread.ident else self.stage.close()
 
-    def wait(self, texts: list[str], version: str = "poison@0", pair: tuple[str, str] = ("en", "fr")) -> None:
+    def wait(
+        self,
+        texts: list[str],
+        version: str = "poison@0",
+        pair: tuple[str, str] = ("en", "fr"),
+        encode: Callable[[list[str], str], list[list[int]]] = ECHO.encode,
+    ) -> None:
         """Let jobs with these texts wait."""
-        encode = ImportedSource(f"{MODULE}:PoisonTranslator").describe().side.encode
         segments = []
         for text in texts:
             job = self.build.job(text, source_language=pair[0], target_language=pair[1])
-            offset = self.pipeline.assignments.in_flight().jobs
+            offset = self.given
+            self.given += 1
             delivery = self.build.delivery(self.build.job_message(job, offset), self.pipeline.assignments)
             segment = self.build.segment(delivery=delivery, job=job)
             segments.append(replace(segment, pieces=tuple(encode([text], pair[1])[0])))
@@ -73,8 +84,11 @@ class Bench:
         deadline = time.monotonic() + PATIENCE_SECONDS
         found: list[Outcome] = []
         while len(found) < count:
-            assert self.stage.failure is None, self.stage.failure
-            found += self.pipeline.finished.get(timeout=deadline - time.monotonic())
+            assert time.monotonic() < deadline, f"{len(found)} of {count} outcomes came"
+            if self.stage.failure is not None:
+                raise self.stage.failure
+            with contextlib.suppress(queue.Empty):
+                found += self.pipeline.finished.get(timeout=0.2)
         return found
 
     def ended(self, texts: list[str]) -> dict[str | None, str]:

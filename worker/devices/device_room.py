@@ -26,7 +26,7 @@ class RoomPolicy:
     models: int = 1
 
 
-class LaneRoom:
+class DeviceRoom:
     """What one device is offered. Not thread-safe, but reading it while it changes does no harm."""
 
     def __init__(self, policy: RoomPolicy, *, answers_at_once: bool) -> None:

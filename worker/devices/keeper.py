@@ -18,9 +18,9 @@ from ..scheduling.room import Room
 from .answering import Answering, is_sound
 from .attempt_book import AttemptBook
 from .device import Device, DeviceGoneError, DeviceLostError, ModelBrokenError
+from .device_room import DeviceRoom, RoomPolicy
 from .entry import Entry
 from .events import Answered, Beat, Died, Event, Fault, ModelFacts, ModelLoaded, Ready, StartRefused, Unanswered
-from .lane_room import LaneRoom, RoomPolicy
 from .open_groups import OpenGroup, OpenGroups
 from .reception import Reception
 from .restarts import Restarts
@@ -37,7 +37,7 @@ UNSOUND = "a score that is no number, or a text that is not Unicode"
 
 
 @dataclass(frozen=True, slots=True)
-class LanePolicy:
+class DevicePolicy:
     """How much a device is given, how long it may be silent with work in hand, how often a suspect runs alone."""
 
     room: RoomPolicy
@@ -45,10 +45,10 @@ class LanePolicy:
     attempts: int
 
 
-class Lane:
+class Keeper:
     """One device and the groups in its hands."""
 
-    def __init__(self, pipeline: Pipeline, device: Device, policy: LanePolicy, book: AttemptBook) -> None:
+    def __init__(self, pipeline: Pipeline, device: Device, policy: DevicePolicy, book: AttemptBook) -> None:
         self.device = device
         self.failure: BaseException | None = None
         self.last_beat_seconds = time.monotonic()
@@ -60,7 +60,7 @@ class Lane:
         self._book = book
         self._answering = Answering(pipeline)
         self._reception = Reception(pipeline)
-        self._room = LaneRoom(policy.room, answers_at_once=device.answers_at_once)
+        self._room = DeviceRoom(policy.room, answers_at_once=device.answers_at_once)
         self._open = OpenGroups()
         self._trials = Trials()
         self._facts: dict[str, ModelFacts] = {}
