@@ -102,6 +102,7 @@ class Worker:
                     broker = self._rejoin(broker, error)
         finally:
             self._drain(broker)
+            self.engine.close()
         for stage in self.stages:
             if stage.failure is not None:
                 raise stage.failure

@@ -45,8 +45,10 @@ class DeviceModels:
         self._rested = threading.Condition()
 
     def load_first(self) -> None:
-        """Load the first model, and of the others what fits beside it."""
+        """Load the first model, and of the others what fits beside it; one too large is a `ConfigurationError`."""
         self.is_loading = True
+        for source in self._sources.values():
+            self._loaded.leaving_for(source.size_bytes(self._device))
         for number, (version, source) in enumerate(self._sources.items()):
             if number == 0 or self._loaded.has_room(source.size_bytes(self._device)):
                 self._load(version)

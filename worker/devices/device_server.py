@@ -72,12 +72,13 @@ class DeviceServer:
     def _run_groups(self) -> None:
         try:
             self._models.load_first()
+            self._send(Ready())
+            while True:
+                self._submit(self._groups.get())
         except ConfigurationError as error:
+            # A model that cannot be loaded; errors of one that can be belong to their groups.
             self._send(StartRefused(str(error)))
             os._exit(FAULT_STATUS)
-        self._send(Ready())
-        while True:
-            self._submit(self._groups.get())
 
     def _submit(self, group: Group) -> None:
         translator = self._models.begin(group.model_version, len(group.sources))

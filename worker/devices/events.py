@@ -77,7 +77,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class StartRefused:
-    """The device will never come up like this: a sentence for people says why."""
+    """The device cannot work with its models: a sentence for people says why."""
 
     sentence: str
 

@@ -140,8 +140,12 @@ class Keeper:
             self._try(self._trials.next())
             for event in self.device.receive(0.0):
                 self._handle(event)
-        with self._handing_over:
-            self._hand_over_backlog()
+        # Never wait for the stage here: it may be blocked by a device that hangs, which only this thread can end.
+        if self._backlog and self._handing_over.acquire(blocking=False):
+            try:
+                self._hand_over_backlog()
+            finally:
+                self._handing_over.release()
 
     def _start(self) -> Died | None:
         """Start it and wait until it is ready; what it died of otherwise."""
@@ -239,6 +243,8 @@ class Keeper:
             self._trials.add_halves(group.pool, [entry for entry, _ in failed])
 
     def _give_up(self, pool: Pool, entry: Entry, why: Unanswered) -> None:
+        if why.fault is Fault.MEMORY:
+            self._require_some_success()
         if why.model_fault:
             raise ModelBrokenError(
                 f"the model fails on every text ({why.model_fault} on a plain word): nothing was given up for "
@@ -287,20 +293,24 @@ class Keeper:
             self._book.note([entry.segment.job.job_id for entry in entries], self._gives_up)
             self._trials.add_quarters(group.pool, entries)
         elif entries[0].tried_alone >= self._policy.attempts:
+            self._require_some_success()
             self._convict(group.pool, entries[0])
         else:
             self._trials.add_single(group.pool, entries[0])
 
     def _convict(self, pool: Pool, entry: Entry) -> None:
-        """The device dies of this segment; unless it dies of every one, that one is given up."""
+        """The device dies of this segment."""
+        detail = f"the device died each time it was given this text alone ({entry.tried_alone} times)"
+        self._answering.failed(entry, detail, pool.model_version)
+
+    def _require_some_success(self) -> None:
+        """A device that dies of every text is broken: nothing more must be given up for that."""
         self._deadly_texts += 1
         if self._deadly_texts > MOST_DEADLY_TEXTS:
             raise DeviceLostError(
                 f"the device {self.device.name} died of {MOST_DEADLY_TEXTS} texts one after the other, each alone: the "
                 "fault is hardly in the texts. Look at the device's driver and memory, then start the worker again"
             )
-        detail = f"the device died each time it was given this text alone ({entry.tried_alone} times)"
-        self._answering.failed(entry, detail, pool.model_version)
 
     def _try(self, trial: Trial) -> None:
         """Hand over entries that something died or failed of, with nothing beside them."""

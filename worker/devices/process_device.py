@@ -1,5 +1,6 @@
 """A device in a process of its own: started by spawn, fed through a pipe. Knows no model."""
 
+import atexit
 import multiprocessing
 import os
 from multiprocessing.connection import Connection
@@ -46,6 +47,8 @@ class ProcessDevice:
         finally:
             theirs.close()
         self._connection = ours
+        # At its exit, multiprocessing would wait for a process that waits for us.
+        atexit.register(self.end, END_SECONDS)
 
     def submit(self, group: Group) -> None:
         """Send the group; blocks only while the process does not read."""
@@ -79,6 +82,7 @@ class ProcessDevice:
         if self._process is not None and self._process.pid is not None:
             self._process.kill()
             self._process.join(seconds)
+            atexit.unregister(self.end)
         if self._connection is not None:
             self._connection.close()
         self._process = self._connection = None
