@@ -27,11 +27,16 @@ Headers = list[tuple[str, bytes]]
 def job_headers(job: TranslationJob) -> Headers:
     """Return the headers that a job travels with."""
     source = f"/dragoman/clients/{quote(job.client_id, safe='')}"
-    return _cloud_event(str(job.job_id), source, JOB_TYPE, job.submitted_at)
+    return _encoded(_cloud_event(str(job.job_id), source, JOB_TYPE, job.submitted_at))
 
 
 def result_headers(result: TranslationResult) -> Headers:
     """Return the headers that a result travels with."""
+    return _encoded(result_attributes(result))
+
+
+def result_attributes(result: TranslationResult) -> dict[str, str]:
+    """Return the same as text, which is ASCII."""
     return _cloud_event(str(result.event_id), WORKER_SOURCE, RESULT_TYPE, result.finished_at)
 
 
@@ -44,7 +49,7 @@ def dead_letter_headers(letter: DeadLetter) -> Headers:
         "exception.class.name": f"dragoman.{letter.reason}",
         "exception.message": letter.detail,
     }
-    headers = _cloud_event(str(letter.event_id), WORKER_SOURCE, DEAD_LETTER_TYPE, letter.failed_at)
+    headers = _encoded(_cloud_event(str(letter.event_id), WORKER_SOURCE, DEAD_LETTER_TYPE, letter.failed_at))
     return headers + [(f"__connect.errors.{name}", text.encode()) for name, text in connect.items()]
 
 
@@ -53,8 +58,8 @@ def trace_headers(headers: Iterable[tuple[str, bytes | None]]) -> Headers:
     return [(name, value) for name, value in headers if name in (TRACEPARENT, TRACESTATE) and value is not None]
 
 
-def _cloud_event(identity: str, source: str, kind: str, when: datetime) -> Headers:
-    attributes = {
+def _cloud_event(identity: str, source: str, kind: str, when: datetime) -> dict[str, str]:
+    return {
         "content-type": "application/json",
         "ce_specversion": "1.0",
         "ce_id": identity,
@@ -63,4 +68,7 @@ def _cloud_event(identity: str, source: str, kind: str, when: datetime) -> Heade
         "ce_time": when.isoformat().replace("+00:00", "Z"),
         SCHEMA_VERSION: "1",
     }
+
+
+def _encoded(attributes: dict[str, str]) -> Headers:
     return [(name, text.encode()) for name, text in attributes.items()]

@@ -6,7 +6,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
@@ -51,7 +51,9 @@ def uuid7_time(job_id: UUID) -> datetime:
 
 def event_id(job_id: UUID, kind: str) -> UUID:
     """Return the id of the one event of this `kind` about this job: the same each time it is published."""
-    return uuid5(job_id, kind)
+    # What `uuid.uuid5` gives, in half the time: every result asks for one.
+    digest = hashlib.sha1(job_id.bytes + kind.encode(), usedforsecurity=False).digest()
+    return UUID(bytes=digest[:16], version=5)
 
 
 class _Sequence:

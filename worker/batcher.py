@@ -58,7 +58,7 @@ class Batcher:
         ready = [
             key
             for key, pool in self._pools.items()
-            if (room is None or room.admits(key)) and self._due_in_seconds(pool, now_seconds) == 0.0
+            if (room is None or room.serves(key)) and self._due_in_seconds(pool, now_seconds) == 0.0
         ]
         if not ready:
             return None

@@ -195,7 +195,7 @@ def _result_event(identity: Identity, delivery: Delivery, result: TranslationRes
         result.job_id,
         topics.RESULTS.full_name(identity.topic_prefix),
         str(result.job_id).encode(),
-        _text(headers.result_headers(result) + trace),
+        (*headers.result_attributes(result).items(), *_text(trace)),
         encode(result),
     )
 

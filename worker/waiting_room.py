@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable
 
+from ..model.translation import Translation
 from .batcher import Batch, Batcher
 from .message import Partition
 from .scheduling.pool import Pool
@@ -41,6 +42,12 @@ class WaitingRoom:
                 due = self._batcher.ready_in_seconds(self._clock())
                 self._changed.wait(left if due is None else min(left, max(due, 0.001)))
             return batch
+
+    def abandon(self, segments: Iterable[Segment]) -> None:
+        """These leave without a translation; whoever waited for theirs waits for one of their own."""
+
+    def remember(self, pool: Pool, segment: Segment, translation: Translation) -> None:
+        """This is what became of the segment, should one like it come again."""
 
     def followers(self, segment: Segment) -> tuple[Segment, ...]:  # noqa: ARG002
         """Segments that wait for the translation of this one instead of their own."""

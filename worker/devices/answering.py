@@ -14,7 +14,7 @@ from ...schemas.texts import character_fault
 from ...storage.records import BatchRow
 from ..outcomes import Pass, Refusal, refused, translated
 from ..pipeline import Pipeline
-from ..work import Segment
+from ..work import Outcome, Segment
 from .entry import Entry
 from .events import ModelFacts
 from .open_groups import OpenGroup
@@ -35,11 +35,14 @@ class Answering:
         """Segments have their translations; the last of a group brings the batch's row along."""
         group.target_pieces += sum(translation.target_pieces for _, translation in answers)
         row = self._batch_row(group, facts)
-        outcomes = [
-            translated(self._pipeline.identity, segment, translation, Pass(row, group.started_at, entry.attempt))
-            for entry, translation in answers
-            for segment in self._answered_by(entry)
-        ]
+        outcomes: list[Outcome] = []
+        for entry, translation in answers:
+            self._pipeline.waiting_room.remember(group.pool, entry.segment, translation)
+            made_by = Pass(row, group.started_at, entry.attempt)
+            outcomes += [
+                translated(self._pipeline.identity, segment, translation, made_by)
+                for segment in self._answered_by(entry)
+            ]
         if group.entries:
             # More is to come of this batch, so its row is not final yet.
             outcomes = [replace(outcome, batch=None) for outcome in outcomes]
@@ -64,10 +67,8 @@ class Answering:
         self._pipeline.finished.put([refused(identity, one.delivery, one.job, refusal) for one in segments])
 
     def _answered_by(self, entry: Entry) -> tuple[Segment, ...]:
-        followers = entry.followers
-        if followers is None:
-            followers = self._pipeline.waiting_room.followers(entry.segment)
-        return (entry.segment, *followers)
+        """The segment, and those that wait for its outcome instead of their own."""
+        return (entry.segment, *self._pipeline.waiting_room.followers(entry.segment))
 
     def _batch_row(self, group: OpenGroup, facts: ModelFacts) -> BatchRow:
         now_seconds = time.perf_counter()

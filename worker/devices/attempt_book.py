@@ -41,7 +41,12 @@ class DatabaseAttemptBook:
 
     def note(self, job_ids: Sequence[UUID], give_up: Callable[[], bool]) -> bool:
         """See `AttemptBook.note`."""
-        return self._until_certain(lambda: note_suspects(self._engine, job_ids) or True, give_up) is True
+
+        def write() -> bool:
+            note_suspects(self._engine, job_ids)
+            return True
+
+        return self._until_certain(write, give_up) is True
 
     def begin(self, job_id: UUID, give_up: Callable[[], bool]) -> int | None:
         """See `AttemptBook.begin`; an answer that was lost counts twice."""

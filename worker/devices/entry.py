@@ -7,14 +7,13 @@ from ..work import Segment
 
 @dataclass(slots=True)
 class Entry:
-    """A segment with those that its translation answers too, once that is known, and how often it was begun.
+    """A segment, and how often it was begun.
 
     `attempt` counts passes from 1; `tried_alone` how often, by what the database knows, a device had nothing but it
     after one had died with it.
     """
 
     segment: Segment
-    followers: tuple[Segment, ...] | None = None
     attempt: int = 0
     tried_alone: int = 0
 

@@ -14,6 +14,6 @@ class Room:
     pieces: int
     pools: Callable[[Pool], bool] | None = None
 
-    def admits(self, pool: Pool) -> bool:
+    def serves(self, pool: Pool) -> bool:
         """Whether segments of this pool may come now."""
         return self.pools is None or self.pools(pool)

@@ -28,11 +28,11 @@ POLICY = DevicePolicy(RoomPolicy(256, 4096, usual_beam=4), silent_seconds=60.0, 
 class Poisoned(EchoTranslator):
     """Fails on a batch that holds the magic piece; counts its passes."""
 
-    rows: list[int] = field(default_factory=list)
+    passes: list[int] = field(default_factory=list)
     broken: bool = False
 
     def translate_pieces(self, sources: Sequence[Sequence[int]], options: SearchOptions) -> list[Translation]:
-        self.rows.append(len(sources))
+        self.passes.append(len(sources))
         if self.broken or any(MAGIC in source for source in sources):
             raise RuntimeError("a device-side assertion")
         return super().translate_pieces(sources, options)
@@ -95,7 +95,7 @@ def test_only_the_poison_fails_when_a_batch_holds_one(build: Any, place: int) ->
     assert {status for status, _ in ended.values()} == {"translated"}
     assert len(ended) == 15
     # The first pass, two for each halving, and a plain word to see that the model itself is well.
-    assert len(translator.rows) <= 2 * ceil(log2(16)) + 2
+    assert len(translator.passes) <= 2 * ceil(log2(16)) + 2
 
 
 def test_attempts_count_the_passes_that_a_neighbour_went_through(build: Any) -> None:
@@ -132,12 +132,12 @@ def test_a_job_is_rejected_when_its_deadline_passed_while_it_waited(build: Any) 
     translator = Poisoned()
     ended = by_text(one_round(waiting(build, "a", "b", deadline=late), translator))
     assert ended == {"a": ("rejected", 1), "b": ("rejected", 1)}
-    assert translator.rows == []
+    assert translator.passes == []
 
 
 def test_nothing_is_translated_for_a_partition_that_left_us(build: Any) -> None:
     pipeline, translator = waiting(build, "a", "b"), Poisoned()
     pipeline.assignments.remove([build.partition()])
     assert one_round(pipeline, translator) == []
-    assert translator.rows == []
+    assert translator.passes == []
     assert pipeline.assignments.in_flight().jobs == 0

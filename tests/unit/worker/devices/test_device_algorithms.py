@@ -103,14 +103,14 @@ def test_a_device_stays_with_its_models_while_they_have_work() -> None:
             offered.nothing_waited()
         now = offered.now(0, 1.0)
         assert now is not None
-        answers.append((now.admits(POOL), now.admits(other)))
+        answers.append((now.serves(POOL), now.serves(other)))
     assert answers == [(True, False), (True, True), (True, False)]
 
 
 def test_another_model_gets_its_turn_after_a_while() -> None:
     now = room(models=2).now(0, 11.0)
     assert now is not None
-    assert now.admits(Pool("en", "de", "other@1", 4, 1.0))
+    assert now.serves(Pool("en", "de", "other@1", 4, 1.0))
 
 
 def entries(build: Any, count: int) -> list[Entry]:
