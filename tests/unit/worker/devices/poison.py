@@ -3,6 +3,7 @@
 They echo, but for texts with a magic character. Knows no model; faults, a hang and a lack of memory are real.
 """
 
+import ctypes
 import os
 import signal
 import threading
@@ -28,7 +29,7 @@ class PoisonTranslator(EchoTranslator):
         if ord(KILL) in together:
             os.kill(os.getpid(), signal.SIGKILL)
         if ord(SEGFAULT) in together:
-            os.kill(os.getpid(), signal.SIGSEGV)
+            ctypes.string_at(0)
         if ord(EXIT) in together:
             os._exit(3)
         if ord(HANG) in together:
