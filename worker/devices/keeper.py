@@ -137,7 +137,7 @@ class Keeper:
             self.device.end(END_SECONDS)
             self._handle(Died(Fault.HUNG, "it did not move"))
         while self._trials and not len(self._open) and self.is_up and not self._stopped.is_set():
-            self._try(self._trials.next())
+            self._try_next()
             for event in self.device.receive(0.0):
                 self._handle(event)
         # Never wait for the stage here: it may be blocked by a device that hangs, which only this thread can end.
@@ -312,15 +312,23 @@ class Keeper:
                 "fault is hardly in the texts. Look at the device's driver and memory, then start the worker again"
             )
 
-    def _try(self, trial: Trial) -> None:
+    def _try_next(self) -> None:
         """Hand over entries that something died or failed of, with nothing beside them."""
-        entries = self._reception.still_wanted(trial.entries)
-        self.changed.set()
-        if not entries or (trial.device_died and len(entries) == 1 and not self._begin_alone(trial.pool, entries[0])):
-            return
         with self._handing_over:
-            self._trying = True
+            # The stage may have been quicker: then this waits until the device is empty again.
+            self._trying = not len(self._open)
+        if self._trying:
+            self._trying = self._try(self._trials.next())
+            self.changed.set()
+
+    def _try(self, trial: Trial) -> bool:
+        """Whether anything of it is on the device now."""
+        entries = self._reception.still_wanted(trial.entries)
+        if not entries or (trial.device_died and len(entries) == 1 and not self._begin_alone(trial.pool, entries[0])):
+            return False
+        with self._handing_over:
             self._hand_over(trial.pool, entries)
+        return True
 
     def _begin_alone(self, pool: Pool, entry: Entry) -> bool:
         """Write down that a suspect runs alone; False if it must not (again), or if we are stopped before it is."""
