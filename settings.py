@@ -48,8 +48,29 @@ class Settings(BaseSettings):
         120.0, gt=0, description="how long a producer tries to deliver a job before it reports failure"
     )
 
-    checkpoint: Path | None = Field(None, description="checkpoint folder of the worker; default: the shipped model")
+    checkpoint: str = Field(
+        "",
+        description="models of the worker, comma-separated, the preferred one of a language pair first: checkpoint "
+        "folders, folders of checkpoints, shipped names, or package.module:name; default: the shipped model",
+    )
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="cpu, cuda:N or auto")
+    devices: str = Field(
+        "",
+        pattern=r"^((auto|cpu|cuda(:\d+)?)(,(auto|cpu|cuda(:\d+)?))*)?$",
+        description="devices of the worker, comma-separated, a process each: cuda:0,cuda:1; default: DRAGOMAN_DEVICE",
+    )
+    device_silent_seconds: float = Field(
+        120.0, gt=0, description="a device with work in hand that does not move for so long is started again"
+    )
+    device_attempts: int = Field(
+        3, ge=1, description="so often a text runs alone that a device dies of, then its job is failed"
+    )
+    model_memory_bytes: int = Field(
+        0,
+        ge=0,
+        description="memory for the weights of all models on one device; beyond it the least recently used one leaves; "
+        "0 = all stay",
+    )
     threads: int = Field(0, ge=0, description="CPU threads of the model; 0 = as many as cores")
     engine: Literal["auto", "native", "torch", "ctranslate2", "reference"] = Field(
         "auto", description="what runs the model; auto = native on a CPU, torch on CUDA (docs/engine.md)"

@@ -25,6 +25,7 @@ from dragoman.schemas.jobs import TranslationJob
 from dragoman.settings import Settings
 from dragoman.worker.assignments import Delivery
 from dragoman.worker.batcher import Batcher
+from dragoman.worker.scheduling.pool import Pool
 from dragoman.worker.work import Segment
 
 Batches = list[list[list[int]]]
@@ -37,7 +38,7 @@ def by_length(sources: Sequence[list[int]], limits: BatchLimits) -> Batches:
     delivery, job = cast("Delivery", None), cast("TranslationJob", None)
     for place, source in enumerate(sources):
         segment = Segment(delivery, job, tuple(source), datetime.now(UTC), waiting_since_seconds=place)
-        batcher.add(("en", "fr", 1, 1.0), segment)
+        batcher.add(Pool("en", "fr", "any", 1, 1.0), segment)
     batches: Batches = []
     while batch := batcher.take(now_seconds=len(sources)):
         batches.append([list(segment.pieces) for segment in batch.segments])

@@ -53,7 +53,7 @@ def translate(source: str, target: str, model: Path | None, as_json: bool, **cho
     """
     settings = load_settings()
     options = search_options(settings.beam_size, chosen)
-    folder = model or settings.checkpoint or shipped_for(source, target)
+    folder = model or _first(settings.checkpoint) or shipped_for(source, target)
     translator = load_translator(folder, chosen["device"], chosen["engine"], chosen["precision"])
     translator.require_pair(source, target)
     request = _Request(
@@ -103,3 +103,8 @@ def _decoded(number: int, line: bytes) -> str:
         return line.decode().removesuffix("\n")
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"line {number} of standard input is not UTF-8: convert it first") from error
+
+
+def _first(checkpoints: str) -> Path | None:
+    """The first of a worker's models, if any are set."""
+    return Path(checkpoints.split(",")[0].strip()) if checkpoints else None

@@ -46,6 +46,7 @@ from .manifest import (
 from .replacement import replacing
 from .shortlist import Shortlist
 from .shortlist_file import read_shortlist, write_shortlist
+from .source_side import version_of
 from .threads import one_thread
 from .vocabularies.catalog import VOCABULARIES, load_vocabulary
 from .vocabularies.vocabulary import Vocabulary
@@ -72,7 +73,7 @@ class Checkpoint:
     @property
     def version(self) -> str:
         """Name and content hash: what the history calls the model version."""
-        return f"{self.name}@{self.sha256[:12]}"
+        return version_of(self.name, self.sha256)
 
     def require_shortlist(self) -> Shortlist:
         """The shortlist; raises `ConfigurationError` naming the command that learns one if it has none."""

@@ -24,35 +24,15 @@ from .decoding import Hypothesis, Rows, SearchOptions, search
 from .engine.choosing import EngineName, Precision, choose_engine
 from .engine.engine import Engine
 from .engine.limits import EngineLimits
+from .engine.occupancy import Occupancy
 from .engine.request import Request
 from .engine.static_engine import StaticEngine
+from .source_side import TARGET_PIECES_FREE, TARGET_PIECES_PER_SOURCE_PIECE, encode_sources, longest_source
+from .translation import Translation as Translation
 from .vocabularies.vocabulary import END, PAD, UNKNOWN, Vocabulary
 
-# The translation of a segment has at most this many times its pieces, and some for very short ones.
-TARGET_PIECES_PER_SOURCE_PIECE = 2
-TARGET_PIECES_FREE = 10
 # Batches of the reference.
 STATIC_LIMITS = BatchLimits(tokens=4096, rows=128)
-
-
-@dataclass(frozen=True, slots=True)
-class Translation:
-    """A segment's translation; pieces are counted without begin and end marks.
-
-    `piece_scores` are the log-probabilities of the target pieces and of END. `alignment` and `attention`, if the
-    options ask for them, say for each target piece at which source piece it looked most, and how much at each; source
-    pieces are those of `Translator.encode` and END, which is the last. `alternatives` are the other hypotheses of an
-    n-best search, best first.
-    """
-
-    text: str
-    score: float
-    source_pieces: int
-    target_pieces: int
-    piece_scores: tuple[float, ...] = ()
-    alignment: tuple[int, ...] = ()
-    attention: tuple[tuple[float, ...], ...] = ()
-    alternatives: tuple["Translation", ...] = ()
 
 
 class Translator:
@@ -110,6 +90,26 @@ class Translator:
         return StaticEngine.name if self.engine is None else self.engine.name
 
     @property
+    def is_closed(self) -> bool:
+        """Whether it translates no more: it was closed, or an error of the device has ended its engine."""
+        return self.engine is not None and self.engine.is_closed
+
+    @property
+    def occupancy(self) -> Occupancy | None:
+        """How full the running batch has been, where there is one."""
+        return None if self.engine is None else self.engine.counted_occupancy
+
+    @property
+    def pads(self) -> bool:
+        """Whether sources are filled up to a common length."""
+        return self.engine is None or self.engine.pads
+
+    @property
+    def rows(self) -> int:
+        """Rows of the running batch: segments, times their beam size; 0 where there is none."""
+        return 0 if self.engine is None else self.engine.rows
+
+    @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """The (source, target) language pairs that it translates."""
         return self.checkpoint.pairs
@@ -117,20 +117,14 @@ class Translator:
     @property
     def max_source_pieces(self) -> int:
         """Longest segment, in pieces; a longer one must be split, it is never cut."""
-        positions: int = self.checkpoint.network.config.max_positions
-        return (positions - TARGET_PIECES_FREE) // TARGET_PIECES_PER_SOURCE_PIECE - 1
+        return longest_source(self.checkpoint.network.config.max_positions)
 
     def encode(self, texts: Sequence[str], target: str | None = None) -> list[list[int]]:
         """Source pieces of each text, to be translated to `target`. Thread-safe.
 
         A model of several target languages puts the piece of `target` first; without one, the first it has.
         """
-        vocabulary = self.checkpoint.vocabulary
-        sources = vocabulary.encode(texts)
-        if not vocabulary.languages:
-            return sources
-        first = vocabulary.language_piece(target or self.pairs[0][1])
-        return [[first, *source] for source in sources]
+        return encode_sources(self.checkpoint.vocabulary, texts, target or self.pairs[0][1])
 
     def require_pair(self, source: str, target: str) -> None:
         """Raise `ConfigurationError`, naming the pairs there are, if it does not translate this one."""
@@ -219,7 +213,7 @@ class Translator:
 
     def padding_ratio(self, sources: Sequence[Sequence[int]], limits: BatchLimits | None = None) -> float:
         """The share of padding when `translate` encodes these sources; an engine in C pads none."""
-        if self.engine is not None and not self.engine.pads:
+        if not self.pads:
             return 0.0
         lengths = sorted(len(source) + 1 for source in sources)
         return padding_ratio([lengths[place] for place in run] for run in pack(lengths, limits or STATIC_LIMITS))

@@ -56,6 +56,8 @@ FROM unnest(%s::text[], %s::integer[], %s::bigint[], %s::bigint[])
 WHERE lease.group_id = %s AND lease.topic = done.topic AND lease.partition = done.partition
 AND lease.epoch = done.epoch AND (lease.next_offset IS NULL OR lease.next_offset < done.next_offset)
 """
+# Whoever was tried more than once may have been a suspect; it has its last word now.
+FORGET_ATTEMPTS = "DELETE FROM attempt WHERE job_id = ANY(%s::uuid[])"
 RECORDED = "SELECT job_id FROM translation WHERE job_id = ANY(%s::uuid[])"
 
 _insert_rows = BulkInsert(translation, HistoryRow._fields, returning="job_id")
@@ -108,6 +110,7 @@ def _write_held(connection: Connection, settlement: Settlement) -> Receipt:
     _insert_batches(connection, [entry for entry in settlement.batches if entry.id in used])
     _insert_events(connection, _first_events(settlement.events, recorded))
     _quarantine(connection, settlement, held)
+    _forget_attempts(connection, rows)
     _advance(connection, settlement.group_id, held)
     return Receipt(recorded, _duplicates(rows, recorded), _fenced(settlement, held))
 
@@ -126,6 +129,12 @@ def _first_events(events: Iterable[OutboxEvent], recorded: frozenset[UUID]) -> l
         if event.job_id in recorded:
             first.setdefault((event.job_id, event.topic), event)
     return list(first.values())
+
+
+def _forget_attempts(connection: Connection, rows: Sequence[HistoryRow]) -> None:
+    tried = [row.job_id for row in rows if row.attempt > 1]
+    if tried:
+        connection.exec_driver_sql(FORGET_ATTEMPTS, (array_literal(tried, str),))
 
 
 def _advance(connection: Connection, group_id: str, held: Sequence[PartitionProgress]) -> None:

@@ -221,3 +221,12 @@ quarantine = Table(
     Column("detail", Text),
     Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
+
+# Jobs that were in the hands of a device that died, and how often each was tried alone since.
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    Column("attempts", Integer, nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)

@@ -11,9 +11,10 @@ from ..schemas.codec import UndecodableMessageError, decode_job
 from ..schemas.jobs import TranslationJob
 from ..schemas.reasons import Reason
 from .assignments import Delivery
-from .batcher import PoolKey
+from .devices.segment_translator import SourceSideModel
+from .devices.served_models import ServedModels
 from .outcomes import Refusal, Salvage, refused, undecodable
-from .translating import SegmentTranslator
+from .scheduling.pool import Pool
 from .work import Identity, Outcome, Segment
 
 
@@ -25,11 +26,11 @@ class _Now(NamedTuple):
 
 
 class Admission:
-    """Admits jobs for one translator."""
+    """Admits jobs for the models that are served."""
 
-    def __init__(self, identity: Identity, translator: SegmentTranslator, defaults: SearchOptions) -> None:
+    def __init__(self, identity: Identity, models: ServedModels, defaults: SearchOptions) -> None:
         self._identity = identity
-        self._translator = translator
+        self._models = models
         self._defaults = defaults
 
     def decode(self, delivery: Delivery) -> TranslationJob | Outcome:
@@ -47,29 +48,39 @@ class Admission:
         pieces, now = self._pieces([job for _, job in jobs]), _Now(datetime.now(UTC), now_seconds)
         return [self._segment(delivery, job, pieces[place], now) for place, (delivery, job) in enumerate(jobs)]
 
-    def pool_key(self, job: TranslationJob) -> PoolKey:
-        """Jobs with equal keys can share a batch."""
+    def pool_of(self, job: TranslationJob) -> Pool:
+        """Jobs of one pool can share a batch."""
         options = job.options
-        return (
+        return Pool(
             job.source_language,
             job.target_language,
+            self._model_of(job).version,
             options.beam_size or self._defaults.beam_size,
             self._defaults.length_penalty if options.length_penalty is None else options.length_penalty,
         )
 
     def _pieces(self, jobs: list[TranslationJob]) -> dict[int, tuple[int, ...]]:
-        """Pieces of each job by its place; one call of the tokenizer a target language."""
+        """Pieces of each job by its place; one call of the tokenizer for each model and target language."""
+        places: dict[tuple[str, str], list[int]] = {}
+        for place, job in enumerate(jobs):
+            places.setdefault((self._model_of(job).version, job.target_language), []).append(place)
         result: dict[int, tuple[int, ...]] = {}
-        for target in {job.target_language for job in jobs}:
-            places = [place for place, job in enumerate(jobs) if job.target_language == target]
-            rows = self._translator.encode([jobs[place].source_text for place in places], target)
-            result |= zip(places, map(tuple, rows), strict=True)
+        for (version, target), alike in places.items():
+            rows = self._models.of(version).encode([jobs[place].source_text for place in alike], target)
+            result |= zip(alike, map(tuple, rows), strict=True)
         return result
+
+    def _model_of(self, job: TranslationJob) -> SourceSideModel:
+        """The model of a job that was admitted."""
+        model = self._models.serving(job.source_language, job.target_language, job.model)
+        if model is None:
+            raise ValueError("the job was not admitted: no model serves it")
+        return model
 
     def _segment(
         self, delivery: Delivery, job: TranslationJob, pieces: tuple[int, ...], now: "_Now"
     ) -> Segment | Outcome:
-        longest = self._translator.max_source_pieces
+        longest = self._model_of(job).max_source_pieces
         if len(pieces) > longest:
             detail = f"the text has {len(pieces)} pieces, the model reads {longest}: split it into sentences"
             return refused(self._identity, delivery, job, Refusal(Reason.TOO_MANY_PIECES, detail))
@@ -77,17 +88,16 @@ class Admission:
 
     def _refusal(self, job: TranslationJob) -> Refusal | None:
         pair = (job.source_language, job.target_language)
-        if pair not in self._translator.pairs:
-            known = ", ".join("-".join(pair) for pair in self._translator.pairs)
+        serving = self._models.of_pair(*pair)
+        if not serving:
+            known = ", ".join("-".join(pair) for pair in self._models.pairs)
             return Refusal(
                 Reason.UNKNOWN_LANGUAGE_PAIR,
                 f"no model translates {'-'.join(pair)}: this worker translates {known}",
             )
-        if job.model is not None and job.model != self._translator.version:
-            return Refusal(
-                Reason.UNKNOWN_MODEL,
-                f"the job asks for another model version; this worker serves {self._translator.version}",
-            )
+        if self._models.serving(*pair, job.model) is None:
+            served = ", ".join(model.version for model in serving)
+            return Refusal(Reason.UNKNOWN_MODEL, f"the job asks for another model version; this worker serves {served}")
         return expiry(job)
 
 

@@ -3,6 +3,7 @@
 import queue
 import time
 from collections.abc import Collection
+from dataclasses import replace
 from uuid import UUID
 
 import structlog
@@ -11,7 +12,7 @@ from sqlalchemy import Engine
 from ..errors import DragomanError, TransientError
 from ..schemas.jobs import TranslationJob
 from ..schemas.reasons import Reason
-from ..storage.settlement import already_recorded
+from ..storage.attempts import KnownJobs, known_jobs
 from .admission import Admission
 from .assignments import Delivery
 from .pipeline import Pipeline
@@ -55,25 +56,27 @@ class Admitter(Stage):
                 outcomes.append(decoded)
             else:
                 jobs.append((delivery, decoded))
-        known = self._recorded([job.job_id for _, job in jobs])
+        known = self._known([job.job_id for _, job in jobs])
         if known is None:
             self._pipeline.assignments.give_back(deliveries)
             return
-        outcomes += [Outcome(delivery) for delivery, job in jobs if job.job_id in known]
-        self._pipeline.metrics.redelivered.inc(len(known))
-        self._pass_on([(delivery, job) for delivery, job in jobs if job.job_id not in known], outcomes)
+        recorded = known.recorded
+        outcomes += [Outcome(delivery) for delivery, job in jobs if job.job_id in recorded]
+        self._pipeline.metrics.redelivered.inc(len(recorded))
+        self._pass_on([(delivery, job) for delivery, job in jobs if job.job_id not in recorded], outcomes, known)
 
-    def _pass_on(self, jobs: list[tuple[Delivery, TranslationJob]], outcomes: list[Outcome]) -> None:
+    def _pass_on(self, jobs: list[tuple[Delivery, TranslationJob]], outcomes: list[Outcome], known: KnownJobs) -> None:
         """Tokenised jobs to the waiting room, everything else to the settler."""
         segments = []
         for item in self._admission.tokenise(jobs, time.monotonic()):
             if isinstance(item, Segment):
-                segments.append(item)
+                attempts = known.attempts_of(item.job.job_id)
+                segments.append(item if attempts is None else replace(item, attempts=attempts))
             else:
                 outcomes.append(item)
         if outcomes:
             self._pipeline.finished.put(outcomes)
-        self._pipeline.waiting_room.add((self._admission.pool_key(segment.job), segment) for segment in segments)
+        self._pipeline.waiting_room.add((self._admission.pool_of(segment.job), segment) for segment in segments)
         self._withdraw_revoked(segments)
 
     def _withdraw_revoked(self, segments: Collection[Segment]) -> None:
@@ -89,11 +92,11 @@ class Admitter(Stage):
         assignments.give_back([delivery for delivery, ours in checked if not ours])
         return [delivery for delivery, ours in checked if ours]
 
-    def _recorded(self, job_ids: list[UUID]) -> frozenset[UUID] | None:
-        """Those jobs that the history has; None when we are stopped before the database answers."""
+    def _known(self, job_ids: list[UUID]) -> KnownJobs | None:
+        """Which jobs the history has, and which are suspects; None when we are stopped before the database answers."""
         while job_ids:
             try:
-                known = already_recorded(self._engine, job_ids)
+                known = known_jobs(self._engine, job_ids)
                 self.database_answers = True
                 return known
             except TransientError as error:
@@ -102,7 +105,7 @@ class Admitter(Stage):
                 self.pause(RETRY_SECONDS)
                 if self.stopping:
                     return None
-        return frozenset()
+        return KnownJobs()
 
     def _count_rejections(self, decoded: TranslationJob | Outcome) -> None:
         if not isinstance(decoded, Outcome):

@@ -11,17 +11,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ..model.batching import BatchLimits
+from .scheduling.pool import Pool
+from .scheduling.room import Room
 from .work import Segment
-
-# (source language, target language, beam size, length penalty)
-PoolKey = tuple[str, str, int, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Segments to translate together, shortest first."""
 
-    key: PoolKey
+    pool: Pool
     segments: tuple[Segment, ...]
 
     @property
@@ -41,12 +40,12 @@ class Batcher:
     def __init__(self, limits: BatchLimits, wait_seconds: float) -> None:
         self._limits = limits
         self._wait_seconds = wait_seconds
-        self._pools: dict[PoolKey, _Pool] = {}
+        self._pools: dict[Pool, _Pool] = {}
 
     def __len__(self) -> int:
         return sum(len(pool.segments) for pool in self._pools.values())
 
-    def add(self, key: PoolKey, segment: Segment) -> None:
+    def add(self, key: Pool, segment: Segment) -> None:
         """Let a segment wait."""
         self._pools.setdefault(key, _Pool()).add(segment)
 
@@ -54,13 +53,17 @@ class Batcher:
         """When the next batch should leave: 0 = now, None = nothing waits."""
         return min((self._due_in_seconds(pool, now_seconds) for pool in self._pools.values()), default=None)
 
-    def take(self, now_seconds: float) -> Batch | None:
+    def take(self, now_seconds: float, room: Room | None = None) -> Batch | None:
         """The batch that should leave now, if one should: of the pool whose oldest segment has waited longest."""
-        ready = [key for key, pool in self._pools.items() if self._due_in_seconds(pool, now_seconds) == 0.0]
+        ready = [
+            key
+            for key, pool in self._pools.items()
+            if (room is None or room.serves(key)) and self._due_in_seconds(pool, now_seconds) == 0.0
+        ]
         if not ready:
             return None
         key = min(ready, key=lambda candidate: self._pools[candidate].since_seconds)
-        segments = self._cut(self._pools[key])
+        segments = self._cut(self._pools[key], self._limits if room is None else _within(self._limits, room))
         self._forget_empty(key)
         return Batch(key, tuple(segments))
 
@@ -77,7 +80,7 @@ class Batcher:
             return 0.0
         return max(0.0, pool.since_seconds + self._wait_seconds - now_seconds)
 
-    def _cut(self, pool: "_Pool") -> list[Segment]:
+    def _cut(self, pool: "_Pool", limits: BatchLimits) -> list[Segment]:
         """Take the oldest segment and its neighbours in length, the nearest first, as far as the limits allow."""
         segments = pool.segments
         first = next(place for place, s in enumerate(segments) if s.waiting_since_seconds == pool.since_seconds)
@@ -88,18 +91,13 @@ class Batcher:
             )
             nearest = segments[first - 1 if shorter else end].length
             longest = max(nearest, segments[end - 1].length)
-            if not self._fits(end - first + 1, longest, pieces + nearest):
+            if not _fits(limits, end - first + 1, longest, pieces + nearest):
                 break
             pieces += nearest
             first, end = (first - 1, end) if shorter else (first, end + 1)
         return pool.cut(first, end)
 
-    def _fits(self, rows: int, longest: int, pieces: int) -> bool:
-        padded = rows * longest
-        within = rows <= self._limits.rows and padded <= self._limits.tokens
-        return within and padded - pieces <= self._limits.padding_ratio * padded
-
-    def _forget_empty(self, key: PoolKey) -> None:
+    def _forget_empty(self, key: Pool) -> None:
         if not self._pools[key].segments:
             del self._pools[key]
 
@@ -135,6 +133,16 @@ class _Pool:
     def _left(self, taken: Iterable[Segment]) -> None:
         self.pieces -= sum(map(_length, taken))
         self.since_seconds = min((segment.waiting_since_seconds for segment in self.segments), default=math.inf)
+
+
+def _within(limits: BatchLimits, room: Room) -> BatchLimits:
+    return BatchLimits(min(limits.tokens, room.pieces), min(limits.rows, room.rows), limits.padding_ratio)
+
+
+def _fits(limits: BatchLimits, rows: int, longest: int, pieces: int) -> bool:
+    padded = rows * longest
+    within = rows <= limits.rows and padded <= limits.tokens
+    return within and padded - pieces <= limits.padding_ratio * padded
 
 
 def _length(segment: Segment) -> int:

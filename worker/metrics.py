@@ -35,6 +35,19 @@ class Metrics:
         self.translate_seconds = histogram("translate_seconds", "Seconds of the model for one batch", _SECONDS)
         self.translate_failures = counter("translate_failures_total", "Passes of the model that raised an error")
         self.rework = counter("rework_pieces_total", "Source pieces that were translated for nothing")
+        self.devices_up = gauge("devices_up", "Devices that are ready to translate")
+        self.device_restarts = counter(
+            "device_restarts_total", "Device processes that died, by what they died of", "fault"
+        )
+        self.suspects = counter("suspect_segments_total", "Segments in the hands of a device when it died")
+        self.out_of_memory = counter(
+            "out_of_memory_total", "Times a device ran out of memory and was given half from then"
+        )
+        self.model_loads = counter("model_loads_total", "Models loaded on a device")
+        self.model_evictions = counter("model_evictions_total", "Models that left a device to make room for another")
+        self.row_steps = counter(
+            "device_row_steps_total", "Rows of the running batch, step by step: used and free", "kind"
+        )
         self.settle_seconds = histogram("settle_seconds", "Seconds of one commit transaction", _SECONDS)
         self.settle_failures = counter("settle_failures_total", "Commit transactions to be repeated", "outcome")
         self.job_seconds = histogram("job_seconds", "Seconds from submission to the recorded outcome", _SECONDS)

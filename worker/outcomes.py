@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from ..model.translator import Translation
+from ..model.translation import Translation
 from ..schemas import headers, ids, topics
 from ..schemas.codec import encode, encode_sound_result
 from ..schemas.dead_letters import OriginalMessage, Rejection, bury

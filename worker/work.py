@@ -11,13 +11,17 @@ from .assignments import Delivery
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """An admitted job, tokenised and waiting for a batch."""
+    """An admitted job, tokenised and waiting for a batch.
+
+    `attempts` is None, but for one that was in the hands of a device that died: how often it was tried alone since.
+    """
 
     delivery: Delivery
     job: TranslationJob
     pieces: tuple[int, ...]
     admitted_at: datetime
     waiting_since_seconds: float
+    attempts: int | None = None
 
     @property
     def length(self) -> int:

@@ -5,7 +5,6 @@ import random
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from uuid import uuid4
 
@@ -25,7 +24,10 @@ from .admission import Admission
 from .admitter import Admitter
 from .batcher import Batcher
 from .broker import Broker, ClientLostError
-from .engine import Engine
+from .devices.device_room import RoomPolicy
+from .devices.engine_stage import EngineStage
+from .devices.keeper import DevicePolicy
+from .devices.serving import Serving
 from .fault_desk import FaultDesk
 from .health import HealthServer
 from .intake import Intake, IntakeLimits
@@ -37,7 +39,6 @@ from .settler import Settler
 from .shutdown import Shutdown
 from .stage import Stage
 from .stuck_detector import StuckDetector
-from .translating import SegmentTranslator
 from .waiting_room import WaitingRoom
 from .work import Identity
 
@@ -60,30 +61,24 @@ ENGINE_STUCK_SECONDS = 300.0
 REBUILD_SECONDS = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
-    """A translator and the device it runs on."""
-
-    translator: SegmentTranslator
-    device: str
-
-
 class Worker:
     """Stages and intake of one process."""
 
-    def __init__(self, settings: Settings, model: Model, database: DatabaseEngine) -> None:
+    def __init__(self, settings: Settings, serving: Serving, database: DatabaseEngine) -> None:
         self.settings = settings
         self._database = database
         identity = Identity(_worker_id(), settings.topic_prefix + settings.consumer_group, settings.topic_prefix)
         limits = BatchLimits(settings.batch_token_budget, settings.batch_rows, settings.batch_padding_ratio)
         self.pipeline = Pipeline(identity, WaitingRoom(Batcher(limits, settings.batch_wait_seconds)))
-        admission = Admission(identity, model.translator, SearchOptions(settings.beam_size))
+        admission = Admission(identity, serving.served, SearchOptions(settings.beam_size))
         # The relay holds a transaction open while it waits for acknowledgements, so they must come in time.
         publisher = KafkaPublisher(settings.model_copy(update={"delivery_timeout_seconds": 10.0}))
         publisher.check([topic.full_name(settings.topic_prefix) for topic in (RESULTS, DEAD_LETTERS)], CONTACT_SECONDS)
         publisher.check(self._job_topics(), CONTACT_SECONDS)
         self.admitter = Admitter(self.pipeline, admission, database, settings.dead_letter_fuse)
-        self.engine = Engine(self.pipeline, model.translator, model.device)
+        self.engine = EngineStage(
+            self.pipeline, serving.devices, _device_policy(settings, len(serving.models)), database
+        )
         self.settler = Settler(self.pipeline, database)
         self.relay = Relay(self.pipeline, database, publisher)
         self._publisher = publisher
@@ -100,6 +95,11 @@ class Worker:
 
     def run(self) -> None:
         """Work until `pipeline.stopping` is set, then drain; raises what made a stage fail."""
+        try:
+            self.engine.prepare()
+        except BaseException:
+            self.engine.close()
+            raise
         for stage in self.stages:
             stage.start()
         broker: Broker = self._join()
@@ -111,6 +111,7 @@ class Worker:
                     broker = self._rejoin(broker, error)
         finally:
             self._drain(broker)
+            self.engine.close()
         for stage in self.stages:
             if stage.failure is not None:
                 raise stage.failure
@@ -138,7 +139,7 @@ class Worker:
             return f"{refused} partitions are not read, their topic is not the one we knew: see the log and the runbook"
         if not self.pipeline.assignments.partitions():
             return "no partition is assigned yet"
-        answers = self.settler.database_answers and self.admitter.database_answers
+        answers = all(stage.database_answers for stage in (self.settler, self.admitter, self.engine))
         return None if answers else "the database does not answer"
 
     def _job_topics(self) -> list[str]:
@@ -204,14 +205,14 @@ class Worker:
         return any(stage.failure is not None for stage in self.stages)
 
 
-def run_worker(settings: Settings, model: Model, on_started: Callable[[Worker, int], None]) -> None:
+def run_worker(settings: Settings, serving: Serving, on_started: Callable[[Worker, int], None]) -> None:
     """Run a worker until SIGTERM or SIGINT; a second one ends the process at once, and so does the end of its time.
 
     Raises `DragomanError` when it cannot start, or when a stage failed.
     """
     database = create_database_engine(settings.database_url.get_secret_value(), application_name="dragoman-worker")
     require_current(database)
-    worker = Worker(settings, model, database)
+    worker = Worker(settings, serving, database)
     health = HealthServer(
         (settings.health_host, settings.health_port),
         worker.pipeline.metrics.registry,
@@ -233,6 +234,11 @@ def run_worker(settings: Settings, model: Model, on_started: Callable[[Worker, i
 
 def _last_beat(stage: Stage) -> float:
     return stage.last_beat_seconds
+
+
+def _device_policy(settings: Settings, models: int) -> DevicePolicy:
+    room = RoomPolicy(settings.batch_rows, settings.batch_token_budget, settings.beam_size, models)
+    return DevicePolicy(room, settings.device_silent_seconds, settings.device_attempts)
 
 
 def _worker_id() -> str:

@@ -6,7 +6,6 @@ the segments' searches; knows no network and no text.
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import count
 
 import numpy as np
@@ -19,6 +18,7 @@ from .core import Core, NewSegment, StepRows
 from .delivery import deliver, fail
 from .engine import Engine
 from .limits import EngineLimits
+from .occupancy import Occupancy as Occupancy
 from .request import Request
 from .running import GreedySegment, RunningSegment
 from .turns import DeviceTurns
@@ -32,21 +32,6 @@ CANCEL_STEPS = 8
 IDLE_SECONDS = 1.0
 
 
-@dataclass(slots=True)
-class Occupancy:
-    """Steps so far, and how full they were: `rows` of `places` rows in use, summed over the steps."""
-
-    steps: int = 0
-    rows: int = 0
-    places: int = 0
-    segments: int = 0
-
-    @property
-    def share(self) -> float:
-        """Rows in use of rows that there were, over all steps."""
-        return self.rows / self.places if self.places else 0.0
-
-
 class ContinuousEngine(Engine):
     """Greedy and beam search, mixed in one running batch, over any core; see `Engine`."""
 
@@ -57,6 +42,7 @@ class ContinuousEngine(Engine):
     def __init__(self, core: Core, turns: DeviceTurns, limits: EngineLimits | None = None) -> None:
         self.name = core.name
         self.limits = (limits or EngineLimits()).suited(ROWS, CACHE_BYTES)
+        self.rows = self.limits.rows
         self.occupancy = Occupancy()
         self._core = core
         self._turns = turns
@@ -68,6 +54,16 @@ class ContinuousEngine(Engine):
         self._bytes: dict[int, int] = {}
         self._thread = threading.Thread(target=self._run, name="dragoman-engine", daemon=True)
         self._thread.start()
+
+    @property
+    def is_closed(self) -> bool:
+        """See `Engine.is_closed`."""
+        return self._waiting.is_closed
+
+    @property
+    def counted_occupancy(self) -> Occupancy:
+        """See `Engine.counted_occupancy`."""
+        return self.occupancy
 
     def submit(self, requests: Sequence[Request], timeout_seconds: float | None = None) -> None:
         """See `Engine.submit`; a segment that can never fit gets a `ConfigurationError` that says why."""

@@ -37,6 +37,11 @@ class StaticEngine(Engine):
         self._thread = threading.Thread(target=self._run, name="dragoman-static-engine", daemon=True)
         self._thread.start()
 
+    @property
+    def is_closed(self) -> bool:
+        """See `Engine.is_closed`."""
+        return self._waiting.is_closed
+
     def submit(self, requests: Sequence[Request], timeout_seconds: float | None = None) -> None:
         """See `Engine.submit`; a segment whose batch has begun is translated even if its future is cancelled."""
         self._waiting.put(requests, timeout_seconds)

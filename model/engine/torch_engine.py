@@ -16,6 +16,7 @@ from .delivery import deliver, fail
 from .device.running_batch import RunningBatch
 from .device.settings import DeviceSettings
 from .engine import Engine
+from .occupancy import Occupancy
 from .request import Request
 from .waiting import Waiting
 
@@ -39,10 +40,22 @@ class TorchEngine(Engine):
     def __init__(self, network: Network, device: torch.device, settings: DeviceSettings | None = None) -> None:
         self.settings = settings or DeviceSettings.of(device, "float32")
         self.name = f"torch {self.settings.precision}"
+        self.rows = self.settings.rows
+        self.occupancy = Occupancy()
         self._batch = RunningBatch(network, device, self.settings)
         self._waiting = Waiting(self.settings.waiting_segments)
         self._thread = threading.Thread(target=self._serve, name="torch-engine", daemon=True)
         self._thread.start()
+
+    @property
+    def is_closed(self) -> bool:
+        """See `Engine.is_closed`."""
+        return self._waiting.is_closed
+
+    @property
+    def counted_occupancy(self) -> Occupancy:
+        """See `Engine.counted_occupancy`."""
+        return self.occupancy
 
     def submit(self, requests: Sequence[Request], timeout_seconds: float | None = None) -> None:
         """See `Engine.submit`; requests before one that found no room in time stay submitted."""
@@ -81,10 +94,17 @@ class TorchEngine(Engine):
         self._admit()
         for request in self._batch.drop_cancelled():
             request.future.set_running_or_notify_cancel()  # wakes who waits for it
+        if not self._batch.is_empty:
+            self._count()
         for request, found in self._batch.advance():
             deliver(request, found)
         if self._batch.is_empty:
             self._waiting.wait(IDLE_SECONDS)
+
+    def _count(self) -> None:
+        self.occupancy.steps += 1
+        self.occupancy.places += self.settings.rows
+        self.occupancy.rows += sum(len(lane.live) * lane.shape.beam_size for lane in self._batch.lanes)
 
     def _admit(self) -> None:
         free = {lane: lane.free for lane in self._batch.lanes}

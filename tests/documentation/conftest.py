@@ -11,8 +11,9 @@ from dragoman.settings import Settings, load_settings
 from dragoman.storage.engine import create_database_engine, transaction
 from dragoman.storage.migrate import upgrade
 from dragoman.storage.models import ModelVersion, register_model_version
-from dragoman.worker.translating import EchoTranslator
-from dragoman.worker.worker import Model, Worker
+from dragoman.worker.devices.echo import EchoTranslator
+from dragoman.worker.devices.serving import Serving
+from dragoman.worker.worker import Worker
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def echoing_worker(installation: Settings) -> Iterator[Worker]:
     engine = create_database_engine(installation.database_url.get_secret_value())
     with transaction(engine) as connection:
         register_model_version(connection, ModelVersion(translator.version, ("en",), ("fr",), "0" * 64, {}))
-    worker = Worker(installation, Model(translator, "none"), engine)
+    worker = Worker(installation, Serving.in_process(translator), engine)
     thread = threading.Thread(target=worker.run, name="worker")
     thread.start()
     yield worker

@@ -23,14 +23,18 @@ from dragoman.storage.tables import metadata
 from dragoman.worker.admission import Admission
 from dragoman.worker.admitter import Admitter
 from dragoman.worker.batcher import Batcher
-from dragoman.worker.engine import Engine as EngineStage
+from dragoman.worker.devices.device_room import RoomPolicy
+from dragoman.worker.devices.echo import EchoTranslator
+from dragoman.worker.devices.engine_stage import EngineStage
+from dragoman.worker.devices.keeper import DevicePolicy
+from dragoman.worker.devices.local_device import LocalDevice
+from dragoman.worker.devices.served_models import ServedModels
 from dragoman.worker.intake import Intake, IntakeLimits
 from dragoman.worker.memory_broker import MemoryBroker, MemoryCluster
 from dragoman.worker.message import Message, Partition
 from dragoman.worker.pipeline import Pipeline
 from dragoman.worker.relay import Relay
 from dragoman.worker.settler import Settler
-from dragoman.worker.translating import EchoTranslator
 from dragoman.worker.waiting_room import WaitingRoom
 from dragoman.worker.work import Identity
 from sqlalchemy import Engine, event, text
@@ -38,6 +42,7 @@ from sqlalchemy import Engine, event, text
 pytestmark = pytest.mark.services
 
 GROUP = "workers"
+POLICY = DevicePolicy(RoomPolicy(256, 4096, usual_beam=4), silent_seconds=60.0, attempts=3)
 TOPIC = "jobs.bulk"
 ZERO, ONE = (TOPIC, 0), (TOPIC, 1)
 NEXT_OFFSETS = "SELECT next_offset FROM ingest_lease ORDER BY partition"
@@ -90,10 +95,10 @@ class Bench:
     def __post_init__(self) -> None:
         identity, translator = Identity("worker", GROUP, ""), EchoTranslator()
         self.pipeline = Pipeline(identity, WaitingRoom(Batcher(BatchLimits(4096, 256), 0.0)))
-        admission = Admission(identity, translator, SearchOptions())
+        admission = Admission(identity, ServedModels([translator]), SearchOptions())
         self.intake = Intake(self.pipeline, self.database, IntakeLimits(1_000, 1_000_000, 0.0))
         self.admitter = Admitter(self.pipeline, admission, self.database, fuse=1_000)
-        self.engine = EngineStage(self.pipeline, translator, "none")
+        self.engine = EngineStage(self.pipeline, [LocalDevice(translator)], POLICY, self.database)
         self.settler = Settler(self.pipeline, self.database)
         self.relay = Relay(self.pipeline, self.database, self.publisher)
 

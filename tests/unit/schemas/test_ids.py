@@ -1,5 +1,5 @@
 from datetime import UTC, datetime, timedelta
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 import pytest
 from dragoman.schemas.ids import derived_id, event_id, new_job_id, uuid7_time
@@ -62,3 +62,8 @@ def test_event_ids_of_a_job_differ_by_kind_and_by_nothing_else() -> None:
     job_id = new_job_id()
 
     assert event_id(job_id, "result") == event_id(job_id, "result") != event_id(job_id, "dead-letter")
+
+
+def test_an_event_id_is_a_uuid_of_version_5_named_by_its_kind() -> None:
+    job_id = new_job_id()
+    assert event_id(job_id, "result") == uuid5(job_id, "result")

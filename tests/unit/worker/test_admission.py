@@ -9,7 +9,9 @@ from dragoman.model.decoding import SearchOptions
 from dragoman.schemas.codec import decode_dead_letter
 from dragoman.schemas.jobs import TranslationJob, TranslationOptions
 from dragoman.worker.admission import Admission
-from dragoman.worker.translating import EchoTranslator
+from dragoman.worker.devices.echo import EchoTranslator
+from dragoman.worker.devices.served_models import ServedModels
+from dragoman.worker.scheduling.pool import Pool
 from dragoman.worker.work import Outcome, Segment
 
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
@@ -18,7 +20,7 @@ TOMORROW = datetime.now(UTC) + timedelta(days=1)
 
 @pytest.fixture
 def admission(build: Any) -> Admission:
-    return Admission(build.identity, EchoTranslator(), SearchOptions(beam_size=4, length_penalty=1.0))
+    return Admission(build.identity, ServedModels([EchoTranslator()]), SearchOptions(beam_size=4, length_penalty=1.0))
 
 
 def reason(outcome: TranslationJob | Outcome) -> str | None:
@@ -85,11 +87,12 @@ def test_a_text_is_rejected_when_the_model_cannot_read_all_of_it(build: Any, adm
 
 def test_jobs_share_a_pool_when_they_ask_for_what_is_default(build: Any, admission: Admission) -> None:
     explicit = build.job(options=TranslationOptions(beam_size=4, length_penalty=1.0))
-    assert admission.pool_key(build.job()) == admission.pool_key(explicit) == ("en", "fr", 4, 1.0)
+    assert admission.pool_of(build.job()) == admission.pool_of(explicit) == Pool("en", "fr", "echo@0", 4, 1.0)
 
 
 def test_a_length_penalty_of_zero_is_not_the_default(build: Any, admission: Admission) -> None:
-    assert admission.pool_key(build.job(options=TranslationOptions(length_penalty=0.0))) == ("en", "fr", 4, 0.0)
+    job = build.job(options=TranslationOptions(length_penalty=0.0))
+    assert admission.pool_of(job) == Pool("en", "fr", "echo@0", 4, 0.0)
 
 
 class NamingTranslator(EchoTranslator):
@@ -102,7 +105,7 @@ class NamingTranslator(EchoTranslator):
 
 
 def test_each_job_is_encoded_for_its_target_language(build: Any) -> None:
-    admission = Admission(build.identity, NamingTranslator(), SearchOptions())
+    admission = Admission(build.identity, ServedModels([NamingTranslator()]), SearchOptions())
     jobs = [build.job(target_language=target, source_text="x") for target in ("fr", "de", "fr")]
     deliveries = [build.delivery(build.job_message(job)) for job in jobs]
 
@@ -113,3 +116,30 @@ def test_each_job_is_encoded_for_its_target_language(build: Any) -> None:
         (ord("d"), ord("x")),
         (ord("f"), ord("x")),
     ]
+
+
+class Later(NamingTranslator):
+    """Another model, that comes second."""
+
+    version = "later@1"
+
+
+@pytest.fixture
+def both(build: Any) -> Admission:
+    return Admission(build.identity, ServedModels([EchoTranslator(), Later()]), SearchOptions())
+
+
+@pytest.mark.parametrize(
+    ("changes", "version"),
+    [({}, "echo@0"), ({"target_language": "de"}, "later@1"), ({"model": "later@1"}, "later@1")],
+    ids=["the first that translates the pair", "the only one", "the one it asks for"],
+)
+def test_a_job_goes_to_the_model_that_serves_it(
+    build: Any, both: Admission, changes: dict[str, Any], version: str
+) -> None:
+    assert both.pool_of(build.job(**changes)).model_version == version
+
+
+def test_a_job_is_rejected_when_the_model_it_asks_for_has_not_its_pair(build: Any, both: Admission) -> None:
+    job = build.job(target_language="de", model="echo@0")
+    assert reason(both.decode(build.delivery(build.job_message(job)))) == "unknown_model"

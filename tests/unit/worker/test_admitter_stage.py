@@ -8,8 +8,9 @@ from dragoman.model.decoding import SearchOptions
 from dragoman.storage.engine import create_database_engine
 from dragoman.worker.admission import Admission
 from dragoman.worker.admitter import Admitter, DeadLetterFuseError
+from dragoman.worker.devices.echo import EchoTranslator
+from dragoman.worker.devices.served_models import ServedModels
 from dragoman.worker.pipeline import Pipeline
-from dragoman.worker.translating import EchoTranslator
 
 FUSE = 5
 LATE = datetime.now(UTC) - timedelta(hours=1)
@@ -24,7 +25,9 @@ def pipeline(build: Any) -> Pipeline:
 @pytest.fixture
 def admitter(build: Any, pipeline: Pipeline) -> Admitter:
     nowhere = create_database_engine("postgresql://nobody@127.0.0.1:1/none")
-    return Admitter(pipeline, Admission(build.identity, EchoTranslator(), SearchOptions()), nowhere, FUSE)
+    return Admitter(
+        pipeline, Admission(build.identity, ServedModels([EchoTranslator()]), SearchOptions()), nowhere, FUSE
+    )
 
 
 def admit(pipeline: Pipeline, admitter: Admitter, *messages: Any) -> None:

@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 from dragoman.model.batching import BatchLimits
 from dragoman.worker.batcher import Batch, Batcher
+from dragoman.worker.scheduling.pool import Pool
+from dragoman.worker.scheduling.room import Room
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-FRENCH, GREEDY = ("en", "fr", 4, 1.0), ("en", "fr", 1, 1.0)
+FRENCH, GREEDY = Pool("en", "fr", "echo@0", 4, 1.0), Pool("en", "fr", "echo@0", 1, 1.0)
 LONG_AFTER = 1e9
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=60)
@@ -107,7 +109,7 @@ def test_pools_never_mix(build: Any) -> None:
     batcher.add(GREEDY, build.segment(5, 2.0))
     batcher.add(FRENCH, build.segment(5, 1.0))
     batcher.add(GREEDY, build.segment(5, 3.0))
-    assert [(batch.key, len(batch.segments)) for batch in drained(batcher)] == [(FRENCH, 1), (GREEDY, 2)]
+    assert [(batch.pool, len(batch.segments)) for batch in drained(batcher)] == [(FRENCH, 1), (GREEDY, 2)]
 
 
 def test_the_pool_that_waited_longest_goes_first_when_two_are_due(build: Any) -> None:
@@ -115,7 +117,7 @@ def test_the_pool_that_waited_longest_goes_first_when_two_are_due(build: Any) ->
     batcher.add(FRENCH, build.segment(5, 5.0))
     batcher.add(GREEDY, build.segment(5, 0.0))
     batcher.add(FRENCH, build.segment(5, 6.0))
-    assert [batcher.take(now).key for now in (7.0, 10.0)] == [FRENCH, GREEDY]  # type: ignore[union-attr]
+    assert [batcher.take(now).pool for now in (7.0, 10.0)] == [FRENCH, GREEDY]  # type: ignore[union-attr]
 
 
 def test_removed_segments_are_returned_and_the_others_stay(build: Any) -> None:
@@ -137,3 +139,14 @@ def test_little_is_padded_when_many_segments_wait(build: Any) -> None:
     padded = sum(batch.padded_pieces for batch in batches)
     assert sum(batch.source_pieces for batch in batches) == sum(lengths)
     assert 1 - sum(lengths) / padded < 0.1
+
+
+def test_a_batch_keeps_to_the_room_of_the_device(build: Any) -> None:
+    batch = filled(build, BatchLimits(100, 10), [5, 5, 5, 5], wait_seconds=0.0).take(9.0, Room(3, 10))
+    assert batch is not None
+    assert len(batch.segments) == 2
+
+
+def test_a_pool_waits_when_the_device_does_not_take_it(build: Any) -> None:
+    batcher = filled(build, BatchLimits(100, 10), [5], wait_seconds=0.0)
+    assert batcher.take(9.0, Room(3, 10, lambda pool: pool == GREEDY)) is None

@@ -8,24 +8,31 @@ from typing import Any
 
 import pytest
 from dragoman.model.decoding import SearchOptions
-from dragoman.model.translator import Translation
-from dragoman.worker.engine import Engine, ModelBrokenError
+from dragoman.model.translation import Translation
+from dragoman.worker.devices.device import ModelBrokenError
+from dragoman.worker.devices.device_room import RoomPolicy
+from dragoman.worker.devices.echo import EchoTranslator
+from dragoman.worker.devices.engine_stage import EngineStage
+from dragoman.worker.devices.keeper import DevicePolicy
+from dragoman.worker.devices.local_device import LocalDevice
 from dragoman.worker.pipeline import Pipeline
-from dragoman.worker.translating import EchoTranslator
+from dragoman.worker.scheduling.pool import Pool
 from dragoman.worker.work import Outcome
 
 MAGIC = ord("!")
+POOL = Pool("en", "fr", "echo@0", 4, 1.0)
+POLICY = DevicePolicy(RoomPolicy(256, 4096, usual_beam=4), silent_seconds=60.0, attempts=3)
 
 
 @dataclass
 class Poisoned(EchoTranslator):
     """Fails on a batch that holds the magic piece; counts its passes."""
 
-    rows: list[int] = field(default_factory=list)
+    passes: list[int] = field(default_factory=list)
     broken: bool = False
 
     def translate_pieces(self, sources: Sequence[Sequence[int]], options: SearchOptions) -> list[Translation]:
-        self.rows.append(len(sources))
+        self.passes.append(len(sources))
         if self.broken or any(MAGIC in source for source in sources):
             raise RuntimeError("a device-side assertion")
         return super().translate_pieces(sources, options)
@@ -49,13 +56,13 @@ def waiting(build: Any, *texts: str, **changes: Any) -> Pipeline:
         job = build.job(text, **changes)
         delivery = build.delivery(build.job_message(job, offset), pipeline.assignments)
         segment = build.segment(delivery=delivery, job=job)
-        pipeline.waiting_room.add([(("en", "fr", 4, 1.0), replace(segment, pieces=tuple(map(ord, text))))])
+        pipeline.waiting_room.add([(POOL, replace(segment, pieces=tuple(map(ord, text))))])
     return pipeline
 
 
 def one_round(pipeline: Pipeline, translator: EchoTranslator) -> list[Outcome]:
-    Engine(pipeline, translator, "cpu").work()
-    return [] if pipeline.finished.empty() else pipeline.finished.get_nowait()
+    EngineStage(pipeline, [LocalDevice(translator)], POLICY).work()
+    return [outcome for _ in range(pipeline.finished.qsize()) for outcome in pipeline.finished.get_nowait()]
 
 
 def by_text(outcomes: list[Outcome]) -> dict[str | None, tuple[str, int]]:
@@ -88,7 +95,7 @@ def test_only_the_poison_fails_when_a_batch_holds_one(build: Any, place: int) ->
     assert {status for status, _ in ended.values()} == {"translated"}
     assert len(ended) == 15
     # The first pass, two for each halving, and a plain word to see that the model itself is well.
-    assert len(translator.rows) <= 2 * ceil(log2(16)) + 2
+    assert len(translator.passes) <= 2 * ceil(log2(16)) + 2
 
 
 def test_attempts_count_the_passes_that_a_neighbour_went_through(build: Any) -> None:
@@ -106,7 +113,7 @@ def test_all_poisons_fail_and_all_others_are_translated_when_there_are_several(b
 def test_nothing_is_given_up_when_the_model_fails_on_every_text(build: Any) -> None:
     pipeline = waiting(build, "a", "b")
     with pytest.raises(ModelBrokenError, match="RuntimeError on a plain word"):
-        Engine(pipeline, Poisoned(broken=True), "cpu").work()
+        EngineStage(pipeline, [LocalDevice(Poisoned(broken=True))], POLICY).work()
     assert pipeline.finished.empty()
 
 
@@ -117,7 +124,7 @@ def test_nothing_is_given_up_when_the_model_fails_on_every_text(build: Any) -> N
 )
 def test_a_translation_that_cannot_be_recorded_fails_alone(build: Any, answer: Translation) -> None:
     ended = by_text(one_round(waiting(build, "good", "bad!"), Unsound(answer=answer)))
-    assert ended == {"good": ("translated", 2), "bad!": ("failed", 2)}
+    assert ended == {"good": ("translated", 1), "bad!": ("failed", 2)}
 
 
 def test_a_job_is_rejected_when_its_deadline_passed_while_it_waited(build: Any) -> None:
@@ -125,12 +132,12 @@ def test_a_job_is_rejected_when_its_deadline_passed_while_it_waited(build: Any) 
     translator = Poisoned()
     ended = by_text(one_round(waiting(build, "a", "b", deadline=late), translator))
     assert ended == {"a": ("rejected", 1), "b": ("rejected", 1)}
-    assert translator.rows == []
+    assert translator.passes == []
 
 
 def test_nothing_is_translated_for_a_partition_that_left_us(build: Any) -> None:
     pipeline, translator = waiting(build, "a", "b"), Poisoned()
     pipeline.assignments.remove([build.partition()])
     assert one_round(pipeline, translator) == []
-    assert translator.rows == []
+    assert translator.passes == []
     assert pipeline.assignments.in_flight().jobs == 0

@@ -11,8 +11,9 @@ from dragoman.worker.intake import Intake, IntakeLimits
 from dragoman.worker.memory_broker import MemoryBroker, MemoryCluster
 from dragoman.worker.message import Message, Partition
 from dragoman.worker.pipeline import Pipeline
+from dragoman.worker.scheduling.pool import Pool
 
-KEY = ("en", "fr", 4, 1.0)
+KEY = Pool("en", "fr", "echo@0", 4, 1.0)
 
 
 class LeasesInMemory(Intake):

@@ -5,9 +5,10 @@ from typing import Any
 
 from dragoman.model.batching import BatchLimits
 from dragoman.worker.batcher import Batcher
+from dragoman.worker.scheduling.pool import Pool
 from dragoman.worker.waiting_room import WaitingRoom
 
-KEY = ("en", "fr", 4, 1.0)
+KEY = Pool("en", "fr", "echo@0", 4, 1.0)
 
 
 def room(wait_seconds: float) -> WaitingRoom:

@@ -1,0 +1,170 @@
+"""The process of a device: takes groups from the pipe, runs them, sends what comes of them. Knows no Kafka and no SQL.
+
+Threads: the main one reads the pipe; one loads models and submits; one sends answers; one beats. The model has threads
+of its own, which none of these holds up.
+"""
+
+import contextlib
+import os
+import queue
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import NoReturn
+
+from ...errors import ConfigurationError
+from ...model.decoding import SearchOptions
+from ...model.translation import Translation
+from .device_models import DeviceModels, DeviceOrder, free_memory, probe_model
+from .events import Answered, Beat, Died, Event, Fault, Group, Ready, StartRefused, Unanswered
+from .faults import fault_of
+from .segment_translator import SegmentTranslator
+
+# Often enough for metrics and for a parent that is gone; it costs nothing.
+BEAT_SECONDS = 0.5
+# Exit status of a process that ended because of an error of its model or device.
+FAULT_STATUS = 70
+
+
+@dataclass(slots=True)
+class _Running:
+    """A group that was submitted: its model, how many places are open, and those that got no translation."""
+
+    group: Group
+    translator: SegmentTranslator
+    left: int
+    faults: dict[tuple[Fault, str], list[int]] = field(default_factory=lambda: defaultdict(list))
+
+
+_Done = tuple[_Running, int, "Future[Translation]"]
+
+
+class DeviceServer:
+    """Serves one pipe until the other end is closed."""
+
+    def __init__(self, connection: Connection, order: DeviceOrder, parent: int) -> None:
+        self._connection = connection
+        self._parent = parent
+        self._sending = threading.Lock()
+        self._groups: queue.SimpleQueue[Group] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[_Done] = queue.SimpleQueue()
+        self._models = DeviceModels(order, self._send)
+        self._answered = 0
+
+    def run(self) -> NoReturn:
+        """Serve; ends the process when the worker is gone."""
+        for work in (self._run_groups, self._send_answers, self._beat):
+            threading.Thread(target=self._guarded, args=(work,), name=work.__name__.strip("_"), daemon=True).start()
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                self._groups.put(self._connection.recv())
+        os._exit(0)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the worker must hear of it
+            self._die(error)
+
+    def _run_groups(self) -> None:
+        try:
+            self._models.load_first()
+            self._send(Ready())
+            while True:
+                self._submit(self._groups.get())
+        except ConfigurationError as error:
+            # A model that cannot be loaded; errors of one that can be belong to their groups.
+            self._send(StartRefused(str(error)))
+            os._exit(FAULT_STATUS)
+
+    def _submit(self, group: Group) -> None:
+        translator = self._models.begin(group.model_version, len(group.sources))
+        running = _Running(group, translator, len(group.sources))
+        options = SearchOptions(group.beam_size, group.length_penalty)
+        try:
+            futures = translator.submit_pieces(group.sources, options, group.priority)
+        except Exception as error:  # noqa: BLE001 - as one of a future: its group learns of it
+            futures = [_failed(error) for _ in group.sources]
+        for place, future in enumerate(futures):
+            future.add_done_callback(lambda done, place=place: self._done.put((running, place, done)))  # type: ignore[misc]
+
+    def _send_answers(self) -> None:
+        while True:
+            done = [self._done.get()]
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    done.append(self._done.get_nowait())
+            self._answer(done)
+
+    def _answer(self, done: list[_Done]) -> None:
+        answers: dict[int, list[tuple[int, Translation]]] = defaultdict(list)
+        for running, place, future in done:
+            error = future.exception()
+            if error is None:
+                answers[running.group.number].append((place, future.result()))
+            else:
+                self._note(running, place, error)
+            running.left -= 1
+        for number, found in answers.items():
+            self._send(Answered(number, tuple(found)))
+        self._answered += len(done)
+        for running, _, _ in done:
+            self._models.end(running.group.model_version, 1)
+        for running in {id(running): running for running, _, _ in done}.values():
+            if not running.left:
+                self._report_faults(running)
+
+    def _note(self, running: _Running, place: int, error: BaseException) -> None:
+        if running.translator.is_closed:
+            # The engine has ended with this error, and with it everything that was in its hands.
+            self._die(error)
+        running.faults[fault_of(error)].append(place)
+
+    def _report_faults(self, running: _Running) -> None:
+        group = running.group
+        for (fault, detail), places in running.faults.items():
+            if fault is Fault.MEMORY:
+                free_memory()
+            alone = len(group.sources) == 1 and fault is Fault.ERROR
+            model_fault = _model_fault(running.translator) if alone else ""
+            self._send(Unanswered(group.number, tuple(places), fault, detail, model_fault))
+
+    def _beat(self) -> None:
+        never = threading.Event()
+        while os.getppid() == self._parent:
+            counted = list(self._models.occupancies)
+            steps = sum(one.steps for one in counted)
+            used, places = sum(one.rows for one in counted), sum(one.places for one in counted)
+            self._send(Beat(self._answered + steps, self._models.is_loading, used, places - used))
+            never.wait(BEAT_SECONDS)
+        os._exit(0)
+
+    def _send(self, event: Event) -> None:
+        with self._sending:
+            try:
+                self._connection.send(event)
+            except OSError:
+                os._exit(0)  # the worker is gone
+
+    def _die(self, error: BaseException) -> NoReturn:
+        fault, _ = fault_of(error)
+        self._send(Died(Fault.MEMORY if fault is Fault.MEMORY else Fault.ERROR, type(error).__name__))
+        os._exit(FAULT_STATUS)
+
+
+def _failed(error: Exception) -> "Future[Translation]":
+    future: Future[Translation] = Future()
+    future.set_exception(error)
+    return future
+
+
+def _model_fault(translator: SegmentTranslator) -> str:
+    """The name of the model's error on a plain word; "" if it is well."""
+    try:
+        probe_model(translator)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the model is not well
+        return type(error.__cause__ or error).__name__
+    return ""

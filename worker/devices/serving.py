@@ -1,0 +1,56 @@
+"""What a worker serves: models, and the devices they run on, as the settings name them. Loads nothing."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from ...errors import ConfigurationError
+from ...settings import Settings
+from .device import Device
+from .device_models import DeviceOrder
+from .local_device import LocalDevice
+from .model_source import Described, EngineChoice, model_sources
+from .process_device import ProcessDevice
+from .segment_translator import SegmentTranslator
+from .served_models import ServedModels
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """The models of a worker without their weights, the preferred one of a language pair first, and its devices."""
+
+    models: tuple[Described, ...]
+    devices: tuple[Device, ...]
+
+    @classmethod
+    def as_set(cls, settings: Settings) -> Self:
+        """As the settings say, a process each device; raises `ConfigurationError` for models that cannot be read."""
+        choice = EngineChoice(
+            settings.engine, settings.precision, settings.engine_rows, settings.engine_cache_bytes, settings.threads
+        )
+        sources = model_sources(settings.checkpoint, choice)
+        models = tuple(source.describe() for source in sources)
+        versions = [model.side.version for model in models]
+        twice = next((version for version in versions if versions.count(version) > 1), None)
+        if twice is not None:
+            raise ConfigurationError(f"the model {twice} is named twice in DRAGOMAN_CHECKPOINT: name it once")
+        orders = [
+            DeviceOrder(
+                name,
+                tuple(zip(versions, sources, strict=True)),
+                settings.model_memory_bytes,
+                settings.log_level,
+                settings.log_format,
+            )
+            for name in (settings.devices or settings.device).split(",")
+        ]
+        return cls(models, tuple(ProcessDevice(order) for order in orders))
+
+    @classmethod
+    def in_process(cls, translator: SegmentTranslator) -> Self:
+        """One translator in the worker's own process: for those that cost nothing."""
+        return cls((Described(translator, "0" * 64),), (LocalDevice(translator, "none"),))
+
+    @property
+    def served(self) -> ServedModels:
+        """The models as admission sees them."""
+        return ServedModels([model.side for model in self.models])

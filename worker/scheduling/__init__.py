@@ -1,0 +1,1 @@
+"""Which waiting segments go to a device next."""
