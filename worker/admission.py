@@ -10,8 +10,8 @@ from ..schemas.codec import UndecodableMessageError, decode_job
 from ..schemas.jobs import TranslationJob
 from ..schemas.reasons import Reason
 from .assignments import Delivery
-from .batcher import PoolKey
 from .outcomes import Refusal, Salvage, refused, undecodable
+from .scheduling.pool import Pool
 from .translating import SegmentTranslator
 from .work import Identity, Outcome, Segment
 
@@ -35,16 +35,17 @@ class Admission:
         return refused(self._identity, delivery, job, refusal) if refusal else job
 
     def tokenise(self, jobs: list[tuple[Delivery, TranslationJob]], now_seconds: float) -> list[Segment | Outcome]:
-        """Segments ready for the batcher; a text of more pieces than the model reads is rejected."""
+        """Segments ready for the waiting room; a text of more pieces than the model reads is rejected."""
         pieces = self._pieces([job for _, job in jobs])
         return [self._segment(delivery, job, pieces[place], now_seconds) for place, (delivery, job) in enumerate(jobs)]
 
-    def pool_key(self, job: TranslationJob) -> PoolKey:
-        """Jobs with equal keys can share a batch."""
+    def pool(self, job: TranslationJob) -> Pool:
+        """Jobs with equal pools can share a batch."""
         options = job.options
-        return (
+        return Pool(
             job.source_language,
             job.target_language,
+            self._translator.version,
             options.beam_size or self._defaults.beam_size,
             self._defaults.length_penalty if options.length_penalty is None else options.length_penalty,
         )
@@ -85,6 +86,9 @@ class Admission:
 
 def expiry(job: TranslationJob) -> Refusal | None:
     """Why the job is too late, if it is."""
-    if job.deadline is not None and job.deadline <= datetime.now(UTC):
-        return Refusal(Reason.DEADLINE_PASSED, f"the deadline {job.deadline.isoformat()} has passed: submit again")
-    return None
+    return too_late(job.deadline) if job.deadline is not None and job.deadline <= datetime.now(UTC) else None
+
+
+def too_late(deadline: datetime) -> Refusal:
+    """What a job is told whose deadline has passed."""
+    return Refusal(Reason.DEADLINE_PASSED, f"the deadline {deadline.isoformat()} has passed: submit again")

@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -16,9 +16,10 @@ from ..schemas.results import ResultStatus
 from ..schemas.texts import character_fault
 from ..storage.records import BatchRow
 from .admission import expiry
-from .batcher import Batch, PoolKey
 from .outcomes import Pass, Refusal, refused, translated
 from .pipeline import Pipeline
+from .scheduling.batch import Batch
+from .scheduling.pool import Pool
 from .stage import Stage
 from .translating import SegmentTranslator
 from .work import Outcome, Segment
@@ -61,8 +62,9 @@ class Engine(Stage):
             if refusal is None:
                 in_time.append(segment)
             else:
+                self._pipeline.waiting_room.abandon([segment])
                 outcomes.append(refused(self._pipeline.identity, segment.delivery, segment.job, refusal))
-        outcomes += self._translate(batch.key, tuple(in_time), attempt=1)
+        outcomes += self._translate(batch.pool, tuple(in_time), attempt=1)
         if outcomes:
             self._pipeline.finished.put(outcomes)
 
@@ -70,43 +72,49 @@ class Engine(Stage):
         """What left us while it waited is not worth a pass."""
         assignments = self._pipeline.assignments
         checked = [(segment, assignments.admits(segment.delivery)) for segment in segments]
-        assignments.give_back([segment.delivery for segment, ours in checked if not ours])
+        left = [segment for segment, ours in checked if not ours]
+        self._pipeline.waiting_room.abandon(left)
+        assignments.give_back([segment.delivery for segment in left])
         return [segment for segment, ours in checked if ours]
 
-    def _translate(self, key: PoolKey, segments: tuple[Segment, ...], attempt: int) -> list[Outcome]:
+    def _translate(self, pool: Pool, segments: tuple[Segment, ...], attempt: int) -> list[Outcome]:
         """Outcomes of all segments; where a pass fails, its halves are tried, so that a poison fails alone."""
         if not segments:
             return []
         started_at, start = datetime.now(UTC), time.perf_counter()
         try:
             translations = self._translator.translate_pieces(
-                [segment.pieces for segment in segments], SearchOptions(key[2], key[3])
+                [segment.pieces for segment in segments], SearchOptions(pool.beam_size, pool.length_penalty)
             )
             _require_sound(translations, len(segments))
         except Exception as error:  # noqa: BLE001 - a poison may raise anything; here it is pinned to one segment
             self._pipeline.metrics.translate_failures.inc()
             log.warning("batch_failed", rows=len(segments), attempt=attempt, error=type(error).__name__)
-            return self._after_failure(key, segments, attempt, error)
+            return self._after_failure(pool, segments, attempt, error)
         timing = _Timing(started_at, time.perf_counter() - start)
-        return self._outcomes(Batch(key, segments), translations, timing, attempt)
+        return self._outcomes(Batch(pool, segments), translations, timing, attempt)
 
     def _after_failure(
-        self, key: PoolKey, segments: tuple[Segment, ...], attempt: int, error: Exception
+        self, pool: Pool, segments: tuple[Segment, ...], attempt: int, error: Exception
     ) -> list[Outcome]:
         if len(segments) > 1:
             middle = len(segments) // 2
-            return self._translate(key, segments[:middle], attempt + 1) + self._translate(
-                key, segments[middle:], attempt + 1
+            return self._translate(pool, segments[:middle], attempt + 1) + self._translate(
+                pool, segments[middle:], attempt + 1
             )
-        self._require_working_model(key)
+        self._require_working_model(pool)
         detail = f"the model failed on this text, alone in its batch ({type(error).__name__})"
         refusal = Refusal(Reason.TRANSLATION_FAILED, detail, ResultStatus.FAILED, attempt, self._translator.version)
-        return [refused(self._pipeline.identity, segments[0].delivery, segments[0].job, refusal)]
+        failed = (segments[0], *self._pipeline.waiting_room.followers(segments[0]))
+        return [refused(self._pipeline.identity, segment.delivery, segment.job, refusal) for segment in failed]
 
-    def _require_working_model(self, key: PoolKey) -> None:
+    def _require_working_model(self, pool: Pool) -> None:
         """A model that fails on everything is broken: nothing must be given up for that."""
         try:
-            self._translator.translate_pieces(self._translator.encode([PROBE], key[1]), SearchOptions(key[2], key[3]))
+            self._translator.translate_pieces(
+                self._translator.encode([PROBE], pool.target_language),
+                SearchOptions(pool.beam_size, pool.length_penalty),
+            )
         except Exception as error:
             raise ModelBrokenError(
                 f"the model fails on every text ({type(error).__name__} on a plain word): nothing was given up for "
@@ -127,10 +135,15 @@ class Engine(Stage):
         )
         self._count(row)
         made_by = Pass(row, timing.started_at, attempt)
-        return [
-            translated(self._pipeline.identity, segment, translation, made_by)
-            for segment, translation in zip(batch.segments, translations, strict=True)
-        ]
+        outcomes: list[Outcome] = []
+        for segment, translation in zip(batch.segments, translations, strict=True):
+            self._pipeline.waiting_room.remember(batch.pool, segment, translation)
+            outcomes.append(translated(self._pipeline.identity, segment, translation, made_by))
+            outcomes += [
+                translated(self._pipeline.identity, follower, translation, replace(made_by, cached=True))
+                for follower in self._pipeline.waiting_room.followers(segment)
+            ]
+        return outcomes
 
     def _count(self, row: BatchRow) -> None:
         metrics = self._pipeline.metrics

@@ -22,11 +22,12 @@ from .work import Identity, Outcome, Segment
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One pass of the model over a batch."""
+    """One pass of the model over a batch; `cached` = for another segment with the same pieces."""
 
     batch: BatchRow
     started_at: datetime
     attempt: int
+    cached: bool = False
 
 
 def translated(identity: Identity, segment: Segment, translation: Translation, made_by: Pass) -> Outcome:
@@ -41,6 +42,7 @@ def translated(identity: Identity, segment: Segment, translation: Translation, m
         source_pieces=translation.source_pieces,
         target_pieces=translation.target_pieces,
         attempt=made_by.attempt,
+        cached=made_by.cached,
         admitted_at=segment.admitted_at,
         finished_at=datetime.now(UTC),
     )
@@ -59,6 +61,48 @@ def translated(identity: Identity, segment: Segment, translation: Translation, m
         batch_id=made_by.batch.id,
     )
     return Outcome(segment.delivery, row, (_result_event(identity, segment.delivery, result),), made_by.batch)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A translation that was there before the job; what a translation memory gives has no model, score and pieces."""
+
+    text: str
+    model_version: str | None = None
+    score: float | None = None
+    source_pieces: int | None = None
+    target_pieces: int | None = None
+
+
+def recalled(identity: Identity, delivery: Delivery, job: TranslationJob, known: Known) -> Outcome:
+    """The job needs no model: its row has no batch and no start."""
+    made = {
+        "model_version": known.model_version,
+        "score": known.score,
+        "source_pieces": known.source_pieces,
+        "target_pieces": known.target_pieces,
+    }
+    result = TranslationResult(
+        **_answer(job),
+        **made,
+        status=ResultStatus.TRANSLATED,
+        translation=known.text,
+        cached=True,
+        admitted_at=delivery.received_at,
+        finished_at=datetime.now(UTC),
+    )
+    row = HistoryRow(
+        **_row(identity, delivery),
+        **_job_columns(job),
+        target_text=known.text,
+        status="translated",
+        score=known.score,
+        model_version_id=known.model_version,
+        source_pieces=known.source_pieces,
+        target_pieces=known.target_pieces,
+        admitted_at=delivery.received_at,
+    )
+    return Outcome(delivery, row, (_result_event(identity, delivery, result),))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,18 +24,21 @@ from ..storage.engine import create_database_engine
 from ..storage.migrate import require_current
 from .admission import Admission
 from .admitter import Admitter
-from .batcher import Batcher
 from .broker import Broker, ClientLostError
 from .engine import Engine
 from .health import HealthServer
 from .intake import Intake, IntakeLimits
 from .kafka_broker import KafkaBroker
+from .metrics import Metrics
 from .pipeline import Pipeline
 from .relay import Relay
+from .scheduling.policy import Policy
+from .scheduling.scheduler import Scheduler
+from .scheduling.translation_cache import TranslationCache
+from .scheduling.waiting_room import WaitingRoom
 from .settler import Settler
 from .stage import Stage
 from .translating import SegmentTranslator
-from .waiting_room import WaitingRoom
 from .work import Identity
 
 log = structlog.get_logger(__name__)
@@ -67,8 +70,9 @@ class Worker:
         self.settings = settings
         self._database = database
         identity = Identity(_worker_id(), settings.topic_prefix + settings.consumer_group, settings.topic_prefix)
-        limits = BatchLimits(settings.batch_token_budget, settings.batch_rows, settings.batch_padding_ratio)
-        self.pipeline = Pipeline(identity, WaitingRoom(Batcher(limits, settings.batch_wait_seconds)))
+        metrics = Metrics()
+        cache = TranslationCache(settings.translation_cache_bytes)
+        self.pipeline = Pipeline(identity, WaitingRoom(Scheduler(_policy(settings)), cache, metrics), metrics)
         admission = Admission(identity, model.translator, SearchOptions(settings.beam_size))
         # The relay holds a transaction open while it waits for acknowledgements, so they must come in time.
         publisher = KafkaPublisher(settings.model_copy(update={"delivery_timeout_seconds": 10.0}))
@@ -204,6 +208,16 @@ def _stop_on_signals(stopping: threading.Event) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+
+
+def _policy(settings: Settings) -> Policy:
+    return Policy(
+        BatchLimits(settings.batch_token_budget, settings.batch_rows, settings.batch_padding_ratio),
+        {"interactive": settings.interactive_wait_seconds, "bulk": settings.batch_wait_seconds},
+        settings.interactive_weight,
+        settings.bulk_floor,
+        settings.aging_seconds,
+    )
 
 
 def _worker_id() -> str:

@@ -11,10 +11,12 @@ from dragoman.model.decoding import SearchOptions
 from dragoman.model.translator import Translation
 from dragoman.worker.engine import Engine, ModelBrokenError
 from dragoman.worker.pipeline import Pipeline
+from dragoman.worker.scheduling.pool import Pool
 from dragoman.worker.translating import EchoTranslator
 from dragoman.worker.work import Outcome
 
 MAGIC = ord("!")
+FRENCH = Pool("en", "fr", "echo@0", 4, 1.0)
 
 
 @dataclass
@@ -49,7 +51,7 @@ def waiting(build: Any, *texts: str, **changes: Any) -> Pipeline:
         job = build.job(text, **changes)
         delivery = build.delivery(build.job_message(job, offset), pipeline.assignments)
         segment = build.segment(delivery=delivery, job=job)
-        pipeline.waiting_room.add([(("en", "fr", 4, 1.0), replace(segment, pieces=tuple(map(ord, text))))])
+        pipeline.waiting_room.add([(FRENCH, replace(segment, pieces=tuple(map(ord, text))))])
     return pipeline
 
 

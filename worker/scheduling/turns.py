@@ -1,0 +1,66 @@
+"""Whose turn it is among the clients of one lane."""
+
+from .entry import Entry
+
+
+class _Account:
+    __slots__ = ("last_turn", "waiting")
+
+    def __init__(self, last_turn: float) -> None:
+        self.last_turn = last_turn
+        self.waiting = 0
+
+
+class Turns:
+    """Deficit round robin in pieces, without the rounds: each entry gets its turn when it comes.
+
+    A client's entries have turns that lie as far apart as the entries are long, padding that they caused added to the
+    ones that come after; a client that has nothing waiting starts at the clock, which shows the turn that was served
+    last. So clients are served piece for piece alike, a client that was idle has nothing saved, and one that got
+    spare room ahead of its turn has forgotten it by the next time it is idle. Nobody's turn depends on how much
+    others have waiting. (Self-clocked fair queueing, Golestani 1994: a deficit round robin whose quantum is nothing.)
+
+    Bound: an entry whose turn is `ahead = turn - clock` away when it comes is the first of its lane after every other
+    client was first for at most `ahead` pieces and one entry more, since turns of one client that wait lie so far
+    apart, and a client that comes later starts at the clock. And `ahead` is at most what the entry's own client has
+    added since it last had nothing waiting, with the padding of that.
+    """
+
+    def __init__(self) -> None:
+        self.clock = 0.0
+        self._accounts: dict[str, _Account] = {}
+
+    @property
+    def clients(self) -> int:
+        """Clients that have something waiting."""
+        return len(self._accounts)
+
+    def turn_of(self, client: str, length: int) -> float:
+        """The turn that an entry of this length would get."""
+        account = self._accounts.get(client)
+        return length + (self.clock if account is None else max(self.clock, account.last_turn))
+
+    def join(self, client: str, entry: Entry) -> None:
+        """An entry waits at its turn."""
+        account = self._accounts.get(client)
+        if account is None:
+            account = self._accounts[client] = _Account(entry.turn)
+        account.last_turn = max(account.last_turn, entry.turn)
+        account.waiting += 1
+
+    def leave(self, client: str) -> None:
+        """An entry of the client waits no more."""
+        account = self._accounts[client]
+        account.waiting -= 1
+        if not account.waiting:
+            del self._accounts[client]
+
+    def charge(self, client: str, padding: int) -> None:
+        """A client's entry took up places that hold no piece: what the client adds next comes so much later."""
+        account = self._accounts.get(client)
+        if account is not None:
+            account.last_turn += padding
+
+    def serve(self, turn: float) -> None:
+        """The clock shows the turn of the entry that is first."""
+        self.clock = max(self.clock, turn)
