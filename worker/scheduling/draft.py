@@ -1,10 +1,19 @@
 """A batch while it is being filled: the arithmetic of padding. Knows no entries' owners."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from ...model.batching import BatchLimits
 from .entry import Entry
 from .shelf import Shelf
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Rows of the batch in all, and padding that one more row may bring, as a share of the longest row."""
+
+    rows: int
+    padding: float = 1.0
 
 
 class Draft:
@@ -18,15 +27,15 @@ class Draft:
         self.longest = self._pieces = anchor.length
         self._limits = limits
 
-    def fill(self, shelf: Shelf, leave: Callable[[Entry], None], rows: int) -> None:
-        """Take in what pads least, again and again, up to so many rows in all; `leave` is told of each entry.
+    def fill(self, shelf: Shelf, leave: Callable[[Entry], None], bounds: Bounds) -> None:
+        """Take in what pads least, again and again; `leave` is told of each entry.
 
         A shorter row pads itself up to the longest; a longer one makes every row longer.
         """
         shorter, longer = shelf.at_most(self.longest), shelf.above(self.longest)
-        while length := self._nearer(shorter, longer):
+        while (length := self._nearer(shorter, longer)) and self._padding(length) <= bounds.padding * self.longest:
             waiting = shelf.count(length)
-            count = self.fitting(length, min(waiting, rows - len(self.entries)))
+            count = self.fitting(length, min(waiting, bounds.rows - len(self.entries)))
             if count:
                 self._take(shelf.first(length, count), leave)
             # Whatever is further off in this direction pads more: where one did not fit, the others do not.

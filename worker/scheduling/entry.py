@@ -15,8 +15,8 @@ Place = tuple[float, int, "Entry"]
 class Entry:
     """A segment that waits for a batch, or for the translation of another segment with the same pieces.
 
-    `waiting`: a batch can take it. `gone`: it was taken, removed, or has expired. `near`: its client had little waiting
-    when it came. Heaps are not searched for entries that leave from their middle: those are skipped at the top.
+    `waiting`: a batch can take it. `gone`: it was taken, removed, or has expired. `near`: its client was behind when
+    it came. Heaps are not searched for entries that leave from their middle: those are skipped at the top.
     """
 
     __slots__ = (
@@ -43,10 +43,6 @@ class Entry:
         self.gone = False
         self.deadline_seconds = _deadline_seconds(segment)
         self.followers: list[Entry] | None = None
-
-    @property
-    def place(self) -> Place:
-        return (self.turn, self.number, self)
 
     @property
     def rank(self) -> tuple[bool, float]:

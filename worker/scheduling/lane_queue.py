@@ -2,8 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Iterator
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heapreplace
 
 from .deadlines import Deadlines
 from .entry import Entry, Place
@@ -13,26 +12,23 @@ from .shelf import Shelf
 class LaneQueue:
     """Entries by turn, by arrival and by length; adding and leaving cost the same however many wait.
 
-    By length they stand on two shelves. `near`: their client had little waiting, so they go with whatever padding
-    is allowed, ahead of the others. `far`: there is more of their client, so they go where they pad least.
+    By length they stand on two shelves. `near`: their client was behind when they came, so they go with whatever
+    padding is allowed, before the others. `far`: all others; they go where they pad least.
     """
 
     def __init__(self) -> None:
         self.rows = self.pieces = 0
         self.near, self.far = Shelf(), Shelf()
         self._urgent = Deadlines(lambda entry: entry.waiting)
-        self._by_turn: list[Place] = []
+        self._by_client: dict[str, deque[Entry]] = {}  # a client's entries come in the order of their turns
+        self._next: list[Place] = []  # the first entry of each client
         self._by_arrival: deque[Entry] = deque()
-
-    def __iter__(self) -> Iterator[Entry]:
-        """Every entry that waits, in order of arrival."""
-        return (entry for entry in self._by_arrival if entry.waiting)
 
     def add(self, entry: Entry) -> None:
         """Let an entry wait, whose turn is set."""
         entry.waiting = True
-        place = entry.place
-        heappush(self._by_turn, place)
+        place = (entry.turn, entry.number, entry)
+        self._line_up(place)
         self._by_arrival.append(entry)
         (self.near if entry.near else self.far).add(place)
         self.rows += 1
@@ -51,9 +47,16 @@ class LaneQueue:
 
     def first(self) -> Entry | None:
         """The entry whose turn comes first."""
-        while self._by_turn and not self._by_turn[0][2].waiting:
-            heappop(self._by_turn)
-        return self._by_turn[0][2] if self._by_turn else None
+        while self._next:
+            entry = self._next[0][2]
+            if entry.waiting:
+                return entry
+            following = self._following(entry)
+            if following is None:
+                heappop(self._next)
+            else:
+                heapreplace(self._next, (following.turn, following.number, following))
+        return None
 
     def oldest(self) -> Entry | None:
         """The entry that came first."""
@@ -64,3 +67,29 @@ class LaneQueue:
     def urgent(self) -> Entry | None:
         """The entry that expires first, of those whose client had little waiting."""
         return self._urgent.next()
+
+    def _line_up(self, place: Place) -> None:
+        entry = place[2]
+        client = entry.segment.job.client_id
+        line = self._by_client.get(client)
+        if line is None:
+            self._by_client[client] = deque((entry,))
+            heappush(self._next, place)
+        elif entry.turn >= line[-1].turn:
+            line.append(entry)
+        else:
+            # It followed another entry for a while, and keeps the turn that it came with: it stands beside the line.
+            heappush(self._next, place)
+
+    def _following(self, entry: Entry) -> Entry | None:
+        """The next waiting entry of the line that this one headed, if it did."""
+        client = entry.segment.job.client_id
+        line = self._by_client.get(client)
+        if line is None or line[0] is not entry:
+            return None
+        while line and not line[0].waiting:
+            line.popleft()
+        if line:
+            return line[0]
+        del self._by_client[client]
+        return None

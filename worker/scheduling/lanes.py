@@ -12,7 +12,7 @@ class Lanes:
     Of every padded piece that is taken while bulk waits, bulk is owed its share, less what it gets. When it is owed a
     full batch it goes first, and half of what it is owed at least is in each such batch, so the debt is paid. What
     bulk gets beyond its share is remembered up to one batch: room that interactive leaves free costs bulk nothing
-    later. So over any time in which bulk waits it gets its share of the padded pieces, short of two full batches;
+    later. So over any time in which bulk waits it gets its share of the padded pieces, short of three full batches;
     and interactive waits for bulk's share and one batch, whatever waits in bulk.
 
     Aging: bulk that waits also goes first when it has not been first for `aging_seconds`, however it stands.

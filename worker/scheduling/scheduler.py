@@ -6,19 +6,21 @@ A batch is built around one segment, its anchor, from the anchor's neighbours in
 2. The client (`Turns`): the segment whose turn comes first in that lane. A turn is given on arrival and stays while the
    clock moves on: that is how a segment ages. At most every second batch of a lane is built around a segment out of
    turn: one that would expire soon, and whose client has little waiting.
-3. The neighbours (`Draft`): first those of clients that have little waiting, then whatever pads least, the anchor's
-   lane before the other. Everybody pays for the places that they take, in turns and in the lanes' share, also where
-   they only fill up: so a client that floods the pool has its later segments taken early, not more of them.
+3. The neighbours (`Draft`): first segments of clients that are behind (they have little waiting beside the others),
+   then whatever pads least; the anchor's lane before the other. Everybody pays for the places that they take, in turns
+   and in the lanes' shares, also where they only fill up: a client that floods the pool has its later segments taken
+   early, not more of them.
 
 The shape of a batch follows the backlog. When little waits, a batch is all of that after a short wait
 (`wait_seconds`), with more padding if need be: small and soon. As soon as a full batch waits, it leaves at once. The
-more waits, the closer in length are the segments that fill it, and the less is padding.
+more waits, the closer in length are the segments that fill it, and the less is padding. While clients that are behind
+wait for the next batch, this one is filled by half only.
 
 No starvation: let a segment come to a lane of n clients, its turn `ahead` of the clock: that is at most what its own
-client has added since it last had nothing waiting. Before it is first, each client is first for at most `ahead` pieces
-and one segment (`Turns`), however much it has waiting. So, while its pool is served, it is taken with one of the next
-2 n (ahead / s + 1) batches of its lane, s being the pieces of the shortest segment: two, since every second one may be
-out of turn. Between two batches of a lane the other lane gets what `Lanes` says.
+client has added since it last had nothing waiting, padding counted. Before it is first, each client is first for at
+most `ahead` pieces and one segment (`Turns`), however much it has waiting. So, while its pool is served, it is taken
+with one of the next 2 n (ahead / s + 1) batches of its lane, s being the places of the shortest segment: two, since
+every second batch may be out of turn. Between two batches of a lane the other one gets what `Lanes` says.
 
 The cost of adding and taking a segment does not grow with how many wait (but for the logarithm in a heap); that of a
 batch grows with the number of pools.
@@ -33,7 +35,7 @@ from ...schemas.jobs import Lane
 from ..work import Segment
 from .batch import Batch
 from .deadlines import Deadlines
-from .draft import Draft
+from .draft import Bounds, Draft
 from .entry import Entry
 from .lanes import Lanes
 from .policy import Policy
@@ -42,18 +44,25 @@ from .pool_queue import PoolQueue
 from .room import AMPLE_ROOM, Room
 from .turns import Turns
 
-# The clients of a lane have so many batches of near segments together; what a client adds beyond is far. Few enough
-# that near segments do not make the padding of a full room, enough for clients that send a page at a time.
-NEAR_BATCHES = 4
+LANES: tuple[Lane, ...] = ("interactive", "bulk")
+# A client that has little waiting is preferred until it is so many batches ahead of its turn.
+AHEAD_BATCHES = 4
+# While so many batches wait in a pool, or fewer, they are filled with all the padding that is allowed.
+PADDED_BATCHES = 2
+# Of the padding that is allowed, so much is taken however much waits: lengths are whole numbers.
+LEAST_PADDING = 0.1
+# A batch that others wait for is filled up to the budget by this only: what fills it is not in a hurry.
+HURRY = 2
 
 
 class Scheduler:
     """All waiting segments of a worker. Not thread-safe: its owner locks."""
 
     def __init__(self, policy: Policy) -> None:
+        ahead = AHEAD_BATCHES * policy.limits.tokens
         self._policy = policy
         self._pools: dict[Pool, PoolQueue] = {}
-        self._turns: dict[Lane, Turns] = {"interactive": Turns(), "bulk": Turns()}
+        self._turns: dict[Lane, Turns] = {lane: Turns(ahead) for lane in LANES}
         self._lanes = Lanes(policy)
         self._deadlines = Deadlines(lambda entry: not entry.gone)
         self._running: dict[int, Entry] = {}  # by id of the segment, which the entry keeps alive
@@ -128,12 +137,14 @@ class Scheduler:
 
     def followers(self, segment: Segment, now_seconds: float) -> tuple[Segment, ...]:
         """The outcome of a taken segment is known: those that share it. Call it once for each taken segment."""
-        self._expire(now_seconds)
         leader = self._running.pop(id(segment), None)
         if leader is None:
             return ()
-        followers = _alive(leader)
         self._unlead(leader)
+        if leader.followers is None:
+            return ()
+        self._expire(now_seconds)
+        followers = _alive(leader)
         for follower in followers:
             self._retire(follower)
         self._following -= len(followers)
@@ -191,14 +202,24 @@ class Scheduler:
         self._run(anchor)
         draft = Draft(limits, anchor)
         own = anchor.queue.lanes[lane]
-        draft.fill(own.near, self._run, limits.rows)
-        draft.fill(own.far, self._run, limits.rows)
+        padding = self._padding(anchor.queue)
+        draft.fill(own.near, self._run, Bounds(limits.rows))
+        # Those that are behind and of another length wait for this batch: it is made no longer than need be.
+        rows = limits.tokens // (HURRY * draft.longest) if own.near else limits.rows
+        draft.fill(own.far, self._run, Bounds(rows, padding))
         beside = anchor.queue.lanes["bulk" if lane == "interactive" else "interactive"]
-        rows = self._lanes.rows_beside(lane, len(draft.entries))
-        draft.fill(beside.near, self._run, limits.rows if rows is None else rows)
-        draft.fill(beside.far, self._run, limits.rows if rows is None else rows)
+        rows = min(rows, self._lanes.rows_beside(lane, len(draft.entries)) or limits.rows)
+        draft.fill(beside.near, self._run, Bounds(rows))
+        draft.fill(beside.far, self._run, Bounds(rows, padding))
         self._charge(draft, lane, now_seconds)
         return Batch(anchor.queue.pool, tuple(entry.segment for entry in sorted(draft.entries, key=_length)))
+
+    def _padding(self, queue: PoolQueue) -> float:
+        """Padding that a row may bring: the whole of what is allowed while little waits, the less the more waits."""
+        limits = self._policy.limits
+        waiting = max(1, sum(lane.pieces for lane in queue.lanes.values()))
+        scarce = min(1.0, max(LEAST_PADDING, PADDED_BATCHES * limits.tokens / waiting))
+        return 2.0 * limits.padding_ratio * scarce
 
     def _charge(self, draft: Draft, anchor: Lane, now_seconds: float) -> None:
         padded: Counter[Lane] = Counter()
@@ -213,7 +234,7 @@ class Scheduler:
         job = entry.segment.job
         turns = self._turns[job.lane]
         turns.join(job.client_id, entry)
-        entry.near = entry.turn - turns.clock <= NEAR_BATCHES * self._policy.limits.tokens / turns.clients
+        entry.near = turns.behind(job.client_id, entry)
         entry.queue.lanes[job.lane].add(entry)
         self._waiting += 1
 
@@ -221,7 +242,7 @@ class Scheduler:
         """The entry waits for no batch any more."""
         job = entry.segment.job
         entry.queue.lanes[job.lane].leave(entry)
-        self._turns[job.lane].leave(job.client_id)
+        self._turns[job.lane].leave(job.client_id, entry)
         self._waiting -= 1
 
     def _run(self, entry: Entry) -> None:

@@ -46,6 +46,10 @@ class Shelf:
                 taken.append(entry)
         return taken
 
+    def __bool__(self) -> bool:
+        """Whether anything waits."""
+        return bool(self._lengths)
+
     def count(self, length: int) -> int:
         """How many of this length wait."""
         return self._waiting.get(length, 0)

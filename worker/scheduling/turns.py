@@ -4,11 +4,11 @@ from .entry import Entry
 
 
 class _Account:
-    __slots__ = ("last_turn", "waiting")
+    __slots__ = ("last_turn", "pieces", "waiting")
 
     def __init__(self, last_turn: float) -> None:
         self.last_turn = last_turn
-        self.waiting = 0
+        self.waiting = self.pieces = 0
 
 
 class Turns:
@@ -26,14 +26,16 @@ class Turns:
     added since it last had nothing waiting, with the padding of that.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ahead_pieces: int) -> None:
         self.clock = 0.0
+        self._ahead_pieces = ahead_pieces
+        self._pieces = 0
         self._accounts: dict[str, _Account] = {}
 
-    @property
-    def clients(self) -> int:
-        """Clients that have something waiting."""
-        return len(self._accounts)
+    def behind(self, client: str, entry: Entry) -> bool:
+        """Whether an entry that has joined is of a client that has little waiting, and is not far ahead of its turn."""
+        little = 2 * len(self._accounts) * self._accounts[client].pieces <= self._pieces
+        return little and entry.turn - self.clock <= self._ahead_pieces
 
     def turn_of(self, client: str, length: int) -> float:
         """The turn that an entry of this length would get."""
@@ -47,11 +49,15 @@ class Turns:
             account = self._accounts[client] = _Account(entry.turn)
         account.last_turn = max(account.last_turn, entry.turn)
         account.waiting += 1
+        account.pieces += entry.length
+        self._pieces += entry.length
 
-    def leave(self, client: str) -> None:
+    def leave(self, client: str, entry: Entry) -> None:
         """An entry of the client waits no more."""
         account = self._accounts[client]
         account.waiting -= 1
+        account.pieces -= entry.length
+        self._pieces -= entry.length
         if not account.waiting:
             del self._accounts[client]
 
