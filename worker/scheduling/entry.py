@@ -15,8 +15,9 @@ Place = tuple[float, int, "Entry"]
 class Entry:
     """A segment that waits for a batch, or for the translation of another segment with the same pieces.
 
-    `waiting`: a batch can take it. `gone`: it was taken, removed, or has expired. `near`: its client was behind when
-    it came. Heaps are not searched for entries that leave from their middle: those are skipped at the top.
+    `waiting`: a batch can take it. `gone`: it was taken, removed, or has expired. `near`: its client had little waiting
+    when it came. `may_hurry`: it may go out of turn when it is about to expire. Heaps are not searched for entries
+    that leave from their middle: those are skipped when they come to the top.
     """
 
     __slots__ = (
@@ -24,6 +25,7 @@ class Entry:
         "followers",
         "gone",
         "length",
+        "may_hurry",
         "near",
         "number",
         "queue",
@@ -38,7 +40,7 @@ class Entry:
         self.number = number
         self.length = segment.length
         self.turn = 0.0
-        self.near = False
+        self.near = self.may_hurry = False
         self.waiting = False
         self.gone = False
         self.deadline_seconds = _deadline_seconds(segment)

@@ -1,6 +1,5 @@
 """The waiting entries of one lane in one pool."""
 
-import math
 from collections import deque
 from heapq import heappop, heappush, heapreplace
 
@@ -33,7 +32,7 @@ class LaneQueue:
         (self.near if entry.near else self.far).add(place)
         self.rows += 1
         self.pieces += entry.length
-        if entry.near and entry.deadline_seconds < math.inf:
+        if entry.may_hurry:
             self._urgent.add(entry)
 
     def leave(self, entry: Entry) -> None:
@@ -42,7 +41,7 @@ class LaneQueue:
         (self.near if entry.near else self.far).leave(entry.length)
         self.rows -= 1
         self.pieces -= entry.length
-        if entry.near and entry.deadline_seconds < math.inf:
+        if entry.may_hurry:
             self._urgent.left()
 
     def first(self) -> Entry | None:
@@ -65,7 +64,7 @@ class LaneQueue:
         return self._by_arrival[0] if self._by_arrival else None
 
     def urgent(self) -> Entry | None:
-        """The entry that expires first, of those whose client had little waiting."""
+        """The entry that expires first, of those that may hurry."""
         return self._urgent.next()
 
     def _line_up(self, place: Place) -> None:

@@ -1,5 +1,6 @@
 """Which lane goes next."""
 
+import sys
 from collections.abc import Collection, Mapping
 
 from ...schemas.jobs import Lane
@@ -36,13 +37,13 @@ class Lanes:
         aged = now_seconds - self._bulk_since_seconds >= self._aging_seconds
         return "bulk" if "interactive" not in waiting or self._owed >= self._batch_pieces or aged else "interactive"
 
-    def rows_beside(self, anchor: Lane, rows: int) -> int | None:
-        """How many rows a batch may have when the anchor's lane has so many of them; None = any.
+    def rows_beside(self, anchor: Lane, rows: int) -> int:
+        """How many rows a batch may have when the anchor's lane has so many of them.
 
         A batch that pays what bulk is owed must not owe it as much again.
         """
         if anchor == "interactive" or not self._share:
-            return None
+            return sys.maxsize
         return max(rows, int(rows / (2.0 * self._share)))
 
     def charge(self, anchor: Lane, padded: Mapping[Lane, int], now_seconds: float) -> None:

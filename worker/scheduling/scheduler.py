@@ -5,7 +5,7 @@ A batch is built around one segment, its anchor, from the anchor's neighbours in
 1. The lane (`Lanes`): interactive, unless bulk is owed its share.
 2. The client (`Turns`): the segment whose turn comes first in that lane. A turn is given on arrival and stays while the
    clock moves on: that is how a segment ages. At most every second batch of a lane is built around a segment out of
-   turn: one that would expire soon, and whose client has little waiting.
+   turn: one that would expire soon, unless its client has been served ahead of its turn.
 3. The neighbours (`Draft`): first segments of clients that are behind (they have little waiting beside the others),
    then whatever pads least; the anchor's lane before the other. Everybody pays for the places that they take, in turns
    and in the lanes' shares, also where they only fill up: a client that floods the pool has its later segments taken
@@ -37,6 +37,7 @@ from .batch import Batch
 from .deadlines import Deadlines
 from .draft import Bounds, Draft
 from .entry import Entry
+from .lane_queue import LaneQueue
 from .lanes import Lanes
 from .policy import Policy
 from .pool import Pool
@@ -45,8 +46,8 @@ from .room import AMPLE_ROOM, Room
 from .turns import Turns
 
 LANES: tuple[Lane, ...] = ("interactive", "bulk")
-# A client that has little waiting is preferred until it is so many batches ahead of its turn.
-AHEAD_BATCHES = 4
+# A client is preferred for a small queue or a deadline until it has been served so many batches ahead of its turn.
+EARLY_BATCHES = 4
 # While so many batches wait in a pool, or fewer, they are filled with all the padding that is allowed.
 PADDED_BATCHES = 2
 # Of the padding that is allowed, so much is taken however much waits: lengths are whole numbers.
@@ -59,10 +60,10 @@ class Scheduler:
     """All waiting segments of a worker. Not thread-safe: its owner locks."""
 
     def __init__(self, policy: Policy) -> None:
-        ahead = AHEAD_BATCHES * policy.limits.tokens
+        early = EARLY_BATCHES * policy.limits.tokens
         self._policy = policy
         self._pools: dict[Pool, PoolQueue] = {}
-        self._turns: dict[Lane, Turns] = {lane: Turns(ahead) for lane in LANES}
+        self._turns: dict[Lane, Turns] = {lane: Turns(early) for lane in LANES}
         self._lanes = Lanes(policy)
         self._deadlines = Deadlines(lambda entry: not entry.gone)
         self._running: dict[int, Entry] = {}  # by id of the segment, which the entry keeps alive
@@ -86,7 +87,7 @@ class Scheduler:
         self._number += 1
         entry = Entry(queue, segment, self._number)
         job = segment.job
-        entry.turn = self._turns[job.lane].turn_of(job.client_id, entry.length)
+        entry.turn = self._turns[job.lane].turn_of(job.client_id)
         if entry.deadline_seconds < math.inf:
             self._deadlines.add(entry)
         leader = queue.leaders.setdefault(segment.pieces, entry)
@@ -202,23 +203,21 @@ class Scheduler:
         self._run(anchor)
         draft = Draft(limits, anchor)
         own = anchor.queue.lanes[lane]
-        padding = self._padding(anchor.queue)
         draft.fill(own.near, self._run, Bounds(limits.rows))
-        # Those that are behind and of another length wait for this batch: it is made no longer than need be.
-        rows = limits.tokens // (HURRY * draft.longest) if own.near else limits.rows
-        draft.fill(own.far, self._run, Bounds(rows, padding))
+        # While others that go before what fills up wait for this batch, it is made no longer than need be.
+        short = limits.tokens // (HURRY * draft.longest)
+        draft.fill(own.far, self._run, Bounds(short if own.near else limits.rows, self._padding(own)))
         beside = anchor.queue.lanes["bulk" if lane == "interactive" else "interactive"]
-        rows = min(rows, self._lanes.rows_beside(lane, len(draft.entries)) or limits.rows)
+        rows = min(short if own.rows else limits.rows, self._lanes.rows_beside(lane, len(draft.entries)))
         draft.fill(beside.near, self._run, Bounds(rows))
-        draft.fill(beside.far, self._run, Bounds(rows, padding))
+        draft.fill(beside.far, self._run, Bounds(rows, self._padding(beside)))
         self._charge(draft, lane, now_seconds)
         return Batch(anchor.queue.pool, tuple(entry.segment for entry in sorted(draft.entries, key=_length)))
 
-    def _padding(self, queue: PoolQueue) -> float:
+    def _padding(self, queue: LaneQueue) -> float:
         """Padding that a row may bring: the whole of what is allowed while little waits, the less the more waits."""
         limits = self._policy.limits
-        waiting = max(1, sum(lane.pieces for lane in queue.lanes.values()))
-        scarce = min(1.0, max(LEAST_PADDING, PADDED_BATCHES * limits.tokens / waiting))
+        scarce = min(1.0, max(LEAST_PADDING, PADDED_BATCHES * limits.tokens / max(1, queue.pieces)))
         return 2.0 * limits.padding_ratio * scarce
 
     def _charge(self, draft: Draft, anchor: Lane, now_seconds: float) -> None:
@@ -234,7 +233,9 @@ class Scheduler:
         job = entry.segment.job
         turns = self._turns[job.lane]
         turns.join(job.client_id, entry)
-        entry.near = turns.behind(job.client_id, entry)
+        due = turns.due(entry)
+        entry.near = due and turns.small(job.client_id)
+        entry.may_hurry = due and entry.deadline_seconds < math.inf
         entry.queue.lanes[job.lane].add(entry)
         self._waiting += 1
 
