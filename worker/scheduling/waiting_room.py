@@ -29,7 +29,7 @@ class WaitingRoom:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._scheduler = scheduler
-        self._cache = cache or TranslationCache(0)
+        self._cache = TranslationCache(0) if cache is None else cache
         self._metrics = metrics or Metrics()
         self._clock = clock
         self._changed = threading.Condition()

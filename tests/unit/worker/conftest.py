@@ -14,6 +14,7 @@ from dragoman.worker.pipeline import Pipeline
 from dragoman.worker.scheduling.policy import Policy
 from dragoman.worker.scheduling.pool import Pool
 from dragoman.worker.scheduling.scheduler import Scheduler
+from dragoman.worker.scheduling.translation_cache import TranslationCache
 from dragoman.worker.scheduling.waiting_room import WaitingRoom
 from dragoman.worker.work import Identity, Segment
 
@@ -66,7 +67,7 @@ class Builder:
 
     def pipeline(self, limits: BatchLimits = BatchLimits(4096, 256)) -> Pipeline:  # noqa: B008 - it is frozen
         """A pipeline that owns partition 0 and never makes a batch wait."""
-        pipeline = Pipeline(self.identity, WaitingRoom(Scheduler(Policy(limits, AT_ONCE))))
+        pipeline = Pipeline(self.identity, WaitingRoom(Scheduler(Policy(limits, AT_ONCE)), TranslationCache(1_000_000)))
         pipeline.assignments.add(self.partition(), 1, 0)
         return pipeline
 
