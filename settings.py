@@ -96,7 +96,22 @@ class Settings(BaseSettings):
     batch_padding_ratio: float = Field(
         0.3, ge=0, le=1, description="a batch takes in segments of another length up to this share of padding"
     )
-    batch_wait_seconds: float = Field(0.05, ge=0, description="how long a job waits for others to share its batch")
+    batch_wait_seconds: float = Field(
+        0.05, ge=0, description="how long a bulk job waits for others to share its batch, while the batch is not full"
+    )
+    interactive_wait_seconds: float = Field(0.005, ge=0, description="the same for an interactive job")
+    interactive_weight: float = Field(
+        8.0, gt=0, description="padded tokens that interactive jobs get for each of bulk jobs, while both wait"
+    )
+    bulk_floor: float = Field(
+        0.1, ge=0, le=0.5, description="share of the padded tokens that bulk jobs get, whatever the weight"
+    )
+    aging_seconds: float = Field(
+        5.0, gt=0, description="bulk jobs that wait are next after so long without a batch of theirs"
+    )
+    translation_cache_bytes: int = Field(
+        16_000_000, ge=0, description="memory for translations to answer the same texts again with; 0 = none"
+    )
     beam_size: int = Field(4, ge=1, le=64, description="beam size where the job names none; 1 = greedy")
     in_flight_jobs: int = Field(5_000, ge=1, description="jobs polled and unfinished, at most: then partitions pause")
     in_flight_bytes: int = Field(64_000_000, ge=1_000_000, description="the same in message bytes")

@@ -24,24 +24,26 @@ from dragoman.model.translator import Translator
 from dragoman.schemas.jobs import TranslationJob
 from dragoman.settings import Settings
 from dragoman.worker.assignments import Delivery
-from dragoman.worker.batcher import Batcher
+from dragoman.worker.scheduling.policy import Policy
 from dragoman.worker.scheduling.pool import Pool
+from dragoman.worker.scheduling.scheduler import Scheduler
 from dragoman.worker.work import Segment
 
 Batches = list[list[list[int]]]
 
 
 def by_length(sources: Sequence[list[int]], limits: BatchLimits) -> Batches:
-    """The batches that the worker's batcher takes while all sources wait, the first having waited longest."""
-    batcher = Batcher(limits, wait_seconds=0.0)
-    # The batcher looks at lengths and waiting times only: no delivery and no job stand behind these segments.
-    delivery, job = cast("Delivery", None), cast("TranslationJob", None)
+    """The batches that the worker's scheduler takes while all sources wait, the first having waited longest."""
+    scheduler, pool = Scheduler(Policy(limits)), Pool("en", "fr", "model", 1, 1.0)
+    job = TranslationJob(client_id="x", source_text="x", source_language="en", target_language="fr", lane="bulk")
+    # No delivery stands behind these segments. Equal ones would be translated once: the place makes each another.
+    delivery = cast("Delivery", None)
     for place, source in enumerate(sources):
-        segment = Segment(delivery, job, tuple(source), datetime.now(UTC), waiting_since_seconds=place)
-        batcher.add(Pool("en", "fr", "any", 1, 1.0), segment)
+        segment = Segment(delivery, job, (place, *source[1:]), datetime.now(UTC), waiting_since_seconds=place)
+        scheduler.add(pool, segment)
     batches: Batches = []
-    while batch := batcher.take(now_seconds=len(sources)):
-        batches.append([list(segment.pieces) for segment in batch.segments])
+    while batch := scheduler.take(now_seconds=len(sources)):
+        batches.append([sources[segment.pieces[0]] for segment in batch.segments])
     return batches
 
 

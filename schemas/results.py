@@ -49,6 +49,7 @@ class TranslationResult(BaseModel):
     source_pieces: int | None = Field(None, ge=0, description="pieces of the source text")
     target_pieces: int | None = Field(None, ge=0, description="pieces of the translation")
     attempt: int = Field(1, ge=1, description="which attempt ended the job")
+    cached: bool = Field(False, description="true when the model was not asked again for the same text")
     submitted_at: Moment | None = Field(None, description="as in the job")
     admitted_at: Moment | None = Field(None, description="when a worker accepted the job")
     finished_at: Moment = Field(description="when its outcome was known")

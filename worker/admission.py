@@ -44,12 +44,12 @@ class Admission:
         return refused(self._identity, delivery, job, refusal) if refusal else job
 
     def tokenise(self, jobs: list[tuple[Delivery, TranslationJob]], now_seconds: float) -> list[Segment | Outcome]:
-        """Segments ready for the batcher; a text of more pieces than the model reads is rejected."""
+        """Segments ready for the waiting room; a text of more pieces than the model reads is rejected."""
         pieces, now = self._pieces([job for _, job in jobs]), _Now(datetime.now(UTC), now_seconds)
         return [self._segment(delivery, job, pieces[place], now) for place, (delivery, job) in enumerate(jobs)]
 
-    def pool_of(self, job: TranslationJob) -> Pool:
-        """Jobs of one pool can share a batch."""
+    def pool(self, job: TranslationJob) -> Pool:
+        """Jobs with equal pools can share a batch."""
         options = job.options
         return Pool(
             job.source_language,
@@ -103,6 +103,9 @@ class Admission:
 
 def expiry(job: TranslationJob) -> Refusal | None:
     """Why the job is too late, if it is."""
-    if job.deadline is not None and job.deadline <= datetime.now(UTC):
-        return Refusal(Reason.DEADLINE_PASSED, f"the deadline {job.deadline.isoformat()} has passed: submit again")
-    return None
+    return too_late(job.deadline) if job.deadline is not None and job.deadline <= datetime.now(UTC) else None
+
+
+def too_late(deadline: datetime) -> Refusal:
+    """What a job is told whose deadline has passed."""
+    return Refusal(Reason.DEADLINE_PASSED, f"the deadline {deadline.isoformat()} has passed: submit again")

@@ -2,9 +2,9 @@
 
 import queue
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
-from uuid import UUID
+from typing import TypeVar
 
 import structlog
 from sqlalchemy import Engine
@@ -13,9 +13,11 @@ from ..errors import DragomanError, TransientError
 from ..schemas.jobs import TranslationJob
 from ..schemas.reasons import Reason
 from ..storage.attempts import KnownJobs, known_jobs
-from .admission import Admission
+from .admission import Admission, too_late
 from .assignments import Delivery
+from .outcomes import refused
 from .pipeline import Pipeline
+from .recall import Jobs, Recall
 from .stage import Stage
 from .work import Outcome, Segment
 
@@ -23,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 # Seconds before the history is asked again after the database was away.
 RETRY_SECONDS = 0.5
+
+Answer = TypeVar("Answer")
 
 
 class DeadLetterFuseError(DragomanError):
@@ -36,19 +40,21 @@ class Admitter(Stage):
         super().__init__("admitter", pipeline.stopping)
         self._pipeline = pipeline
         self._admission = admission
+        self._recall = Recall(pipeline)
         self._engine = engine
         self._fuse = fuse
         self._rejected_in_a_row = 0
         self.database_answers = True
 
     def work(self) -> None:
-        """Admit one list of deliveries."""
+        """Admit one list of deliveries; answer what expired while it waited."""
+        self._refuse_expired()
         try:
             deliveries = self._still_ours(self._pipeline.inbox.get(timeout=0.5))
         except queue.Empty:
             return
         outcomes: list[Outcome] = []
-        jobs: list[tuple[Delivery, TranslationJob]] = []
+        jobs: Jobs = []
         for delivery in deliveries:
             decoded = self._admission.decode(delivery)
             self._count_rejections(decoded)
@@ -56,28 +62,46 @@ class Admitter(Stage):
                 outcomes.append(decoded)
             else:
                 jobs.append((delivery, decoded))
-        known = self._known([job.job_id for _, job in jobs])
-        if known is None:
+        known = self._until_answered(lambda: self._known(jobs))
+        recalled = None if known is None else self._without_model(jobs, known)
+        if known is None or recalled is None:
             self._pipeline.assignments.give_back(deliveries)
             return
-        recorded = known.recorded
-        outcomes += [Outcome(delivery) for delivery, job in jobs if job.job_id in recorded]
-        self._pipeline.metrics.redelivered.inc(len(recorded))
-        self._pass_on([(delivery, job) for delivery, job in jobs if job.job_id not in recorded], outcomes, known)
+        rest, answered = recalled
+        self._pass_on(rest, outcomes + answered, known)
 
-    def _pass_on(self, jobs: list[tuple[Delivery, TranslationJob]], outcomes: list[Outcome], known: KnownJobs) -> None:
+    def _without_model(self, jobs: Jobs, known: KnownJobs) -> tuple[Jobs, list[Outcome]] | None:
+        """Jobs to translate, and outcomes of those that need no model; None when we are stopped before we know."""
+        self._pipeline.metrics.redelivered.inc(len(known.recorded))
+        outcomes = [Outcome(delivery) for delivery, job in jobs if job.job_id in known.recorded]
+        new = [(delivery, job) for delivery, job in jobs if job.job_id not in known.recorded]
+        answered = self._until_answered(lambda: self._recall.from_memory(new))
+        return None if answered is None else (answered[0], outcomes + answered[1])
+
+    def _pass_on(self, jobs: Jobs, outcomes: list[Outcome], known: KnownJobs) -> None:
         """Tokenised jobs to the waiting room, everything else to the settler."""
         segments = []
         for item in self._admission.tokenise(jobs, time.monotonic()):
             if isinstance(item, Segment):
                 attempts = known.attempts_of(item.job.job_id)
-                segments.append(item if attempts is None else replace(item, attempts=attempts))
+                segment = item if attempts is None else replace(item, attempts=attempts)
+                segments.append((self._admission.pool(item.job), segment))
             else:
                 outcomes.append(item)
-        if outcomes:
-            self._pipeline.finished.put(outcomes)
-        self._pipeline.waiting_room.add((self._admission.pool_of(segment.job), segment) for segment in segments)
-        self._withdraw_revoked(segments)
+        unknown, recalled = self._recall.from_cache(segments)
+        if outcomes or recalled:
+            self._pipeline.finished.put(outcomes + recalled)
+        self._pipeline.waiting_room.add(unknown)
+        self._withdraw_revoked([segment for _, segment in unknown])
+
+    def _refuse_expired(self) -> None:
+        expired = self._pipeline.waiting_room.expired()
+        late = [(segment, segment.job.deadline) for segment in expired]
+        if late:
+            identity = self._pipeline.identity
+            self._pipeline.finished.put(
+                [refused(identity, s.delivery, s.job, too_late(deadline)) for s, deadline in late if deadline]
+            )
 
     def _withdraw_revoked(self, segments: Collection[Segment]) -> None:
         """A revocation empties the waiting room; one that came while we admitted left these behind."""
@@ -92,20 +116,23 @@ class Admitter(Stage):
         assignments.give_back([delivery for delivery, ours in checked if not ours])
         return [delivery for delivery, ours in checked if ours]
 
-    def _known(self, job_ids: list[UUID]) -> KnownJobs | None:
-        """Which jobs the history has, and which are suspects; None when we are stopped before the database answers."""
-        while job_ids:
+    def _known(self, jobs: Jobs) -> KnownJobs:
+        """Which jobs the history has, and which are suspects."""
+        return known_jobs(self._engine, [job.job_id for _, job in jobs]) if jobs else KnownJobs()
+
+    def _until_answered(self, ask: Callable[[], Answer]) -> Answer | None:
+        """What the database answers; None when we are stopped before it does."""
+        while True:
             try:
-                known = known_jobs(self._engine, job_ids)
+                answer = ask()
                 self.database_answers = True
-                return known
+                return answer
             except TransientError as error:
                 self.database_answers = False
                 log.warning("history_not_reachable", error=str(error))
                 self.pause(RETRY_SECONDS)
                 if self.stopping:
                     return None
-        return KnownJobs()
 
     def _count_rejections(self, decoded: TranslationJob | Outcome) -> None:
         if not isinstance(decoded, Outcome):

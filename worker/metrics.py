@@ -20,16 +20,22 @@ class Metrics:
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"dragoman_{name}", text, labels, registry=registry)
 
-        def gauge(name: str, text: str) -> Gauge:
-            return Gauge(f"dragoman_{name}", text, registry=registry)
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"dragoman_{name}", text, labels, registry=registry)
 
-        def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-            return Histogram(f"dragoman_{name}", text, buckets=buckets, registry=registry)
+        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(f"dragoman_{name}", text, labels, buckets=buckets, registry=registry)
 
         self.polled = counter("messages_polled_total", "Messages polled from the job topics")
         self.jobs = counter("jobs_total", "Jobs recorded in the history, by how they ended", "status", "reason")
         self.redelivered = counter("redelivered_total", "Polled jobs that the history had already")
         self.fenced = counter("fenced_writes_total", "Outcomes dropped because the partition belongs to another worker")
+        self.waiting_in_lane = gauge("waiting_in_lane", "Segments of a lane that wait for a batch", "lane")
+        self.wait_seconds = histogram(
+            "wait_seconds", "Seconds that a segment waited for its batch, by lane", _SECONDS, "lane"
+        )
+        self.coalesced = counter("coalesced_total", "Segments that share the translation of one with the same pieces")
+        self.recalled = counter("recalled_total", "Jobs answered without the model: from memory or cache", "origin")
         self.batch_rows = histogram("batch_rows", "Segments in a batch", _ROWS)
         self.batch_pieces = counter("batch_pieces_total", "Source places in batches: real pieces and padding", "kind")
         self.translate_seconds = histogram("translate_seconds", "Seconds of the model for one batch", _SECONDS)

@@ -17,18 +17,19 @@ from ..schemas.codec import encode, encode_sound_result
 from ..schemas.dead_letters import OriginalMessage, Rejection, bury
 from ..schemas.jobs import TranslationJob, TranslationOptions
 from ..schemas.results import ResultStatus, TranslationResult
-from ..storage.records import BatchRow, HistoryRow, OutboxEvent
+from ..storage.records import AnsweredBy, BatchRow, HistoryRow, OutboxEvent
 from .assignments import Delivery
 from .work import Identity, Outcome, Segment
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One pass of the model over a batch."""
+    """One pass of the model over a batch; `cached` = for another segment with the same pieces."""
 
     batch: BatchRow
     started_at: datetime
     attempt: int
+    cached: bool = False
     finished_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
@@ -54,6 +55,7 @@ def translated(identity: Identity, segment: Segment, translation: Translation, m
             "source_pieces": translation.source_pieces,
             "target_pieces": translation.target_pieces,
             "attempt": made_by.attempt,
+            "cached": made_by.cached,
             "submitted_at": job.submitted_at,
             "admitted_at": segment.admitted_at,
             "finished_at": finished_at,
@@ -86,10 +88,55 @@ def translated(identity: Identity, segment: Segment, translation: Translation, m
         attempt=made_by.attempt,
         started_at=made_by.started_at,
         batch_id=made_by.batch.id,
-        answered_by="model",
+        answered_by="twin" if made_by.cached else "model",
     )
     answer = _Answer(job.job_id, result_id, finished_at, payload)
     return Outcome(segment.delivery, row, (_result_event(identity, segment.delivery, answer),), made_by.batch)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A translation that was there before the job; what a translation memory gives has no model, score and pieces."""
+
+    text: str
+    answered_by: AnsweredBy
+    model_version: str | None = None
+    score: float | None = None
+    source_pieces: int | None = None
+    target_pieces: int | None = None
+
+
+def recalled(identity: Identity, delivery: Delivery, job: TranslationJob, known: Known) -> Outcome:
+    """The job needs no model: its row has no batch and no start."""
+    made = {
+        "model_version": known.model_version,
+        "score": known.score,
+        "source_pieces": known.source_pieces,
+        "target_pieces": known.target_pieces,
+    }
+    result = TranslationResult(
+        **_answer(job),
+        **made,
+        status=ResultStatus.TRANSLATED,
+        translation=known.text,
+        cached=True,
+        admitted_at=delivery.received_at,
+        finished_at=datetime.now(UTC),
+    )
+    row = HistoryRow(
+        **_row(identity, delivery),
+        **_job_columns(job),
+        target_text=known.text,
+        status="translated",
+        score=known.score,
+        model_version_id=known.model_version,
+        source_pieces=known.source_pieces,
+        target_pieces=known.target_pieces,
+        admitted_at=delivery.received_at,
+        answered_by=known.answered_by,
+    )
+    answer = _Answer(result.job_id, result.event_id, result.finished_at, encode(result))
+    return Outcome(delivery, row, (_result_event(identity, delivery, answer),))
 
 
 @dataclass(frozen=True, slots=True)

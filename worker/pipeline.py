@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from .assignments import Assignments, Delivery
 from .metrics import Metrics
-from .waiting_room import WaitingRoom
+from .scheduling.translation_memory import EmptyMemory, TranslationMemory
+from .scheduling.waiting_room import WaitingRoom
 from .work import Identity, Outcome
 
 
@@ -20,6 +21,7 @@ class Pipeline:
     identity: Identity
     waiting_room: WaitingRoom
     metrics: Metrics = field(default_factory=Metrics)
+    memory: TranslationMemory = field(default_factory=EmptyMemory)
     assignments: Assignments = field(default_factory=Assignments)
     inbox: "queue.Queue[list[Delivery]]" = field(default_factory=queue.Queue)
     finished: "queue.Queue[list[Outcome]]" = field(default_factory=queue.Queue)

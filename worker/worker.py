@@ -22,7 +22,6 @@ from ..storage.engine import create_database_engine
 from ..storage.migrate import require_current
 from .admission import Admission
 from .admitter import Admitter
-from .batcher import Batcher
 from .broker import Broker, ClientLostError
 from .devices.device_room import RoomPolicy
 from .devices.engine_stage import EngineStage
@@ -32,14 +31,18 @@ from .fault_desk import FaultDesk
 from .health import HealthServer
 from .intake import Intake, IntakeLimits
 from .kafka_broker import KafkaBroker
+from .metrics import Metrics
 from .pipeline import Pipeline
 from .probe import Probe
 from .relay import Relay
+from .scheduling.policy import Policy
+from .scheduling.scheduler import Scheduler
+from .scheduling.translation_cache import TranslationCache
+from .scheduling.waiting_room import WaitingRoom
 from .settler import Settler
 from .shutdown import Shutdown
 from .stage import Stage
 from .stuck_detector import StuckDetector
-from .waiting_room import WaitingRoom
 from .work import Identity
 
 log = structlog.get_logger(__name__)
@@ -68,8 +71,9 @@ class Worker:
         self.settings = settings
         self._database = database
         identity = Identity(_worker_id(), settings.topic_prefix + settings.consumer_group, settings.topic_prefix)
-        limits = BatchLimits(settings.batch_token_budget, settings.batch_rows, settings.batch_padding_ratio)
-        self.pipeline = Pipeline(identity, WaitingRoom(Batcher(limits, settings.batch_wait_seconds)))
+        metrics = Metrics()
+        cache = TranslationCache(settings.translation_cache_bytes)
+        self.pipeline = Pipeline(identity, WaitingRoom(Scheduler(_policy(settings)), cache, metrics), metrics)
         admission = Admission(identity, serving.served, SearchOptions(settings.beam_size))
         # The relay holds a transaction open while it waits for acknowledgements, so they must come in time.
         publisher = KafkaPublisher(settings.model_copy(update={"delivery_timeout_seconds": 10.0}))
@@ -239,6 +243,16 @@ def _last_beat(stage: Stage) -> float:
 def _device_policy(settings: Settings, models: int) -> DevicePolicy:
     room = RoomPolicy(settings.batch_rows, settings.batch_token_budget, settings.beam_size, models)
     return DevicePolicy(room, settings.device_silent_seconds, settings.device_attempts)
+
+
+def _policy(settings: Settings) -> Policy:
+    return Policy(
+        BatchLimits(settings.batch_token_budget, settings.batch_rows, settings.batch_padding_ratio),
+        {"interactive": settings.interactive_wait_seconds, "bulk": settings.batch_wait_seconds},
+        settings.interactive_weight,
+        settings.bulk_floor,
+        settings.aging_seconds,
+    )
 
 
 def _worker_id() -> str:

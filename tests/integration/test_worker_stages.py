@@ -22,7 +22,6 @@ from dragoman.storage.models import ModelVersion, register_model_version
 from dragoman.storage.tables import metadata
 from dragoman.worker.admission import Admission
 from dragoman.worker.admitter import Admitter
-from dragoman.worker.batcher import Batcher
 from dragoman.worker.devices.device_room import RoomPolicy
 from dragoman.worker.devices.echo import EchoTranslator
 from dragoman.worker.devices.engine_stage import EngineStage
@@ -34,8 +33,10 @@ from dragoman.worker.memory_broker import MemoryBroker, MemoryCluster
 from dragoman.worker.message import Message, Partition
 from dragoman.worker.pipeline import Pipeline
 from dragoman.worker.relay import Relay
+from dragoman.worker.scheduling.policy import Policy
+from dragoman.worker.scheduling.scheduler import Scheduler
+from dragoman.worker.scheduling.waiting_room import WaitingRoom
 from dragoman.worker.settler import Settler
-from dragoman.worker.waiting_room import WaitingRoom
 from dragoman.worker.work import Identity
 from sqlalchemy import Engine, event, text
 
@@ -94,7 +95,8 @@ class Bench:
 
     def __post_init__(self) -> None:
         identity, translator = Identity("worker", GROUP, ""), EchoTranslator()
-        self.pipeline = Pipeline(identity, WaitingRoom(Batcher(BatchLimits(4096, 256), 0.0)))
+        policy = Policy(BatchLimits(4096, 256), {"interactive": 0.0, "bulk": 0.0})
+        self.pipeline = Pipeline(identity, WaitingRoom(Scheduler(policy)))
         admission = Admission(identity, ServedModels([translator]), SearchOptions())
         self.intake = Intake(self.pipeline, self.database, IntakeLimits(1_000, 1_000_000, 0.0))
         self.admitter = Admitter(self.pipeline, admission, self.database, fuse=1_000)

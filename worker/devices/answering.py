@@ -39,9 +39,10 @@ class Answering:
         for entry, translation in answers:
             self._pipeline.waiting_room.remember(group.pool, entry.segment, translation)
             made_by = Pass(row, group.started_at, entry.attempt)
+            outcomes.append(translated(self._pipeline.identity, entry.segment, translation, made_by))
             outcomes += [
-                translated(self._pipeline.identity, segment, translation, made_by)
-                for segment in self._answered_by(entry)
+                translated(self._pipeline.identity, follower, translation, replace(made_by, cached=True))
+                for follower in self._pipeline.waiting_room.followers(entry.segment)
             ]
         if group.entries:
             # More is to come of this batch, so its row is not final yet.

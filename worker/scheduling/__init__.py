@@ -1,1 +1,1 @@
-"""Which waiting segments go to a device next."""
+"""Who waits, and who goes next: pools, lanes, clients, deadlines. Pure but for the waiting room; knows no service."""

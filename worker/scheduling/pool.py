@@ -1,11 +1,11 @@
-"""What segments must have in common to share a batch. Knows no segment."""
+"""What segments must have in common to share a batch."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """A language pair, the model version that translates it, and the options of the search."""
+    """Segments with equal pools can share a batch, and are equal when their pieces are."""
 
     source_language: str
     target_language: str

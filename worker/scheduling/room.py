@@ -1,5 +1,6 @@
-"""What a device can take now. Knows no device."""
+"""What a device can take in now. Knows no device."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,12 +9,15 @@ from .pool import Pool
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Room for `rows` segments of `pieces` padded source pieces together; `pools` says of which pools, None of any."""
+    """Rows and padded pieces that the device has free, and which pools it may serve; None = all."""
 
     rows: int
     pieces: int
     pools: Callable[[Pool], bool] | None = None
 
     def serves(self, pool: Pool) -> bool:
-        """Whether segments of this pool may come now."""
         return self.pools is None or self.pools(pool)
+
+
+# A device that takes whatever the settings allow in one batch.
+AMPLE_ROOM = Room(sys.maxsize, sys.maxsize)

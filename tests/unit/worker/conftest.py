@@ -9,14 +9,19 @@ from dragoman.model.batching import BatchLimits
 from dragoman.schemas.codec import encode
 from dragoman.schemas.jobs import TranslationJob
 from dragoman.worker.assignments import Assignments, Delivery
-from dragoman.worker.batcher import Batcher
 from dragoman.worker.message import Message, Partition
 from dragoman.worker.pipeline import Pipeline
-from dragoman.worker.waiting_room import WaitingRoom
+from dragoman.worker.scheduling.policy import Policy
+from dragoman.worker.scheduling.pool import Pool
+from dragoman.worker.scheduling.scheduler import Scheduler
+from dragoman.worker.scheduling.translation_cache import TranslationCache
+from dragoman.worker.scheduling.waiting_room import WaitingRoom
 from dragoman.worker.work import Identity, Segment
 
 TOPIC = "jobs.bulk"
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+FRENCH = Pool("en", "fr", "echo@0", 4, 1.0)
+AT_ONCE = {"interactive": 0.0, "bulk": 0.0}
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Builder:
 
     def pipeline(self, limits: BatchLimits = BatchLimits(4096, 256)) -> Pipeline:  # noqa: B008 - it is frozen
         """A pipeline that owns partition 0 and never makes a batch wait."""
-        pipeline = Pipeline(self.identity, WaitingRoom(Batcher(limits, 0.0)))
+        pipeline = Pipeline(self.identity, WaitingRoom(Scheduler(Policy(limits, AT_ONCE)), TranslationCache(1_000_000)))
         pipeline.assignments.add(self.partition(), 1, 0)
         return pipeline
 

@@ -87,12 +87,12 @@ def test_a_text_is_rejected_when_the_model_cannot_read_all_of_it(build: Any, adm
 
 def test_jobs_share_a_pool_when_they_ask_for_what_is_default(build: Any, admission: Admission) -> None:
     explicit = build.job(options=TranslationOptions(beam_size=4, length_penalty=1.0))
-    assert admission.pool_of(build.job()) == admission.pool_of(explicit) == Pool("en", "fr", "echo@0", 4, 1.0)
+    assert admission.pool(build.job()) == admission.pool(explicit) == Pool("en", "fr", "echo@0", 4, 1.0)
 
 
 def test_a_length_penalty_of_zero_is_not_the_default(build: Any, admission: Admission) -> None:
     job = build.job(options=TranslationOptions(length_penalty=0.0))
-    assert admission.pool_of(job) == Pool("en", "fr", "echo@0", 4, 0.0)
+    assert admission.pool(job) == Pool("en", "fr", "echo@0", 4, 0.0)
 
 
 class NamingTranslator(EchoTranslator):

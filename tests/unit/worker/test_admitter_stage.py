@@ -1,5 +1,6 @@
 """The stage between polling and batching, as far as it needs no database."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from dragoman.worker.admitter import Admitter, DeadLetterFuseError
 from dragoman.worker.devices.echo import EchoTranslator
 from dragoman.worker.devices.served_models import ServedModels
 from dragoman.worker.pipeline import Pipeline
+from dragoman.worker.scheduling.pool import Pool
 
 FUSE = 5
 LATE = datetime.now(UTC) - timedelta(hours=1)
@@ -72,3 +74,18 @@ def test_the_fuse_holds_when_jobs_are_only_too_late(build: Any, pipeline: Pipeli
     late = [build.job_message(build.job(deadline=LATE), offset) for offset in range(2 * FUSE)]
     admit(pipeline, admitter, *late)
     assert len(pipeline.finished.get_nowait()) == 2 * FUSE
+
+
+def test_a_job_that_expires_while_it_waits_is_refused_without_the_model(
+    build: Any, pipeline: Pipeline, admitter: Admitter
+) -> None:
+    job = build.job(deadline=datetime.now(UTC) + timedelta(hours=1))
+    delivery = build.delivery(build.job_message(job), pipeline.assignments)
+    came = replace(build.segment(delivery=delivery, job=job), admitted_at=datetime.now(UTC) + timedelta(hours=2))
+    pipeline.waiting_room.add([(Pool("en", "fr", "echo@0", 4, 1.0), came)])
+    pipeline.inbox.put([])
+    admitter.work()
+    (outcome,) = pipeline.finished.get_nowait()
+    assert outcome.row is not None
+    assert (outcome.row.status, outcome.row.reason) == ("rejected", "deadline_passed")
+    assert len(pipeline.waiting_room) == 0

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from dragoman.model.decoding import SearchOptions
 from dragoman.model.translation import Translation
+from dragoman.schemas.codec import decode_result
 from dragoman.worker.devices.device import ModelBrokenError
 from dragoman.worker.devices.device_room import RoomPolicy
 from dragoman.worker.devices.echo import EchoTranslator
@@ -141,3 +142,40 @@ def test_nothing_is_translated_for_a_partition_that_left_us(build: Any) -> None:
     assert one_round(pipeline, translator) == []
     assert translator.passes == []
     assert pipeline.assignments.in_flight().jobs == 0
+
+
+def test_equal_segments_are_translated_once_and_all_of_them_answered(build: Any) -> None:
+    translator = Poisoned()
+    outcomes = one_round(waiting(build, "same", "same", "other", "same"), translator)
+    assert translator.rows == [2]
+    assert [outcome.row.target_text for outcome in outcomes if outcome.row] == ["same", "same", "same", "other"]
+    assert len({outcome.batch for outcome in outcomes}) == 1
+    results = [decode_result(outcome.events[0].payload) for outcome in outcomes]
+    assert [result.cached for result in results] == [False, True, True, False]
+
+
+def test_equal_segments_fail_together_when_the_model_fails_on_their_text(build: Any) -> None:
+    outcomes = one_round(waiting(build, "bad!", "bad!", "good"), Poisoned())
+    assert sorted(outcome.row.status for outcome in outcomes if outcome.row) == ["failed", "failed", "translated"]
+
+
+def test_an_equal_segment_is_translated_when_the_first_one_left_us(build: Any) -> None:
+    pipeline: Pipeline = build.pipeline()
+    pipeline.assignments.add(build.partition(1), 1, 0)
+    for number in (0, 1):
+        job = build.job("same")
+        delivery = build.delivery(build.job_message(job, partition_number=number), pipeline.assignments)
+        segment = replace(build.segment(delivery=delivery, job=job), pieces=tuple(map(ord, "same")))
+        pipeline.waiting_room.add([(POOL, segment)])
+    pipeline.assignments.remove([build.partition(0)])
+    assert one_round(pipeline, EchoTranslator()) == []
+    (outcome,) = one_round(pipeline, EchoTranslator())
+    assert outcome.delivery.message.partition == build.partition(1)
+
+
+def test_a_translation_is_remembered_for_the_next_job_with_the_same_pieces(build: Any) -> None:
+    pipeline = waiting(build, "again")
+    one_round(pipeline, EchoTranslator())
+    (kept,) = pipeline.waiting_room.recall([(POOL, tuple(map(ord, "again")))])
+    assert kept is not None
+    assert kept.text == "again"

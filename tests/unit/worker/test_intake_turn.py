@@ -13,7 +13,7 @@ from dragoman.worker.message import Message, Partition
 from dragoman.worker.pipeline import Pipeline
 from dragoman.worker.scheduling.pool import Pool
 
-KEY = Pool("en", "fr", "echo@0", 4, 1.0)
+FRENCH = Pool("en", "fr", "echo@0", 4, 1.0)
 
 
 class LeasesInMemory(Intake):
@@ -97,7 +97,7 @@ def test_waiting_work_is_given_back_when_a_partition_is_revoked(bench: Bench) ->
     bench.publish(1)
     bench.turn()
     segment = bench.build.segment(delivery=bench.deliveries[0])
-    bench.pipeline.waiting_room.add([(KEY, segment)])
+    bench.pipeline.waiting_room.add([(FRENCH, segment)])
     bench.intake.revoked([bench.partition])
     assert len(bench.pipeline.waiting_room) == 0
     assert bench.pipeline.assignments.in_flight().jobs == 0

@@ -123,7 +123,7 @@ def test_outcomes_come_one_by_one_and_the_last_brings_the_batch(desk: Desk) -> N
 
 def test_followers_get_the_translation_of_the_one_they_wait_for(desk: Desk) -> None:
     follower = desk.entry("b").segment
-    desk.pipeline.waiting_room.followers = lambda segment: (follower,)  # type: ignore[method-assign]
+    desk.pipeline.waiting_room.followers = lambda segment: (follower,)  # type: ignore[method-assign]  # noqa: ARG005
     desk.submit("a")
     desk.device.answer()
     desk.keeper.turn(0.0)

@@ -1,0 +1,31 @@
+"""What is asked before the model: translations that people have confirmed. Knows no database."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ...schemas.jobs import TranslationJob
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A translation for a job, and where it comes from, e.g. `correction:<id>`; no text of users is in the latter."""
+
+    text: str
+    provenance: str
+
+
+class TranslationMemory(Protocol):
+    """Looks up the translations of many jobs at once; may wait for a database, and raises `TransientError` then."""
+
+    def find(self, jobs: Sequence[TranslationJob]) -> Sequence[Found | None]:
+        """What is known for each of these jobs, in their order."""
+        ...
+
+
+class EmptyMemory:
+    """Knows nothing."""
+
+    def find(self, jobs: Sequence[TranslationJob]) -> Sequence[Found | None]:
+        """Nothing for each."""
+        return [None] * len(jobs)

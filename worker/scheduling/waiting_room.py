@@ -1,0 +1,108 @@
+"""The scheduler with a lock and a clock: the admitter puts segments in, the engine waits for batches."""
+
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+from ...model.translation import Translation
+from ...schemas.jobs import Lane
+from ..message import Partition
+from ..metrics import Metrics
+from ..work import Segment
+from .batch import Batch
+from .pool import Pool
+from .room import AMPLE_ROOM, Room
+from .scheduler import Scheduler
+from .translation_cache import TranslationCache
+
+LANES: tuple[Lane, ...] = ("interactive", "bulk")
+
+
+class WaitingRoom:
+    """Where admitted segments wait for the model, and where known translations are looked up. Thread-safe."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        cache: TranslationCache | None = None,
+        metrics: Metrics | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._scheduler = scheduler
+        self._cache = TranslationCache(0) if cache is None else cache
+        self._metrics = metrics or Metrics()
+        self._clock = clock
+        self._changed = threading.Condition()
+
+    def __len__(self) -> int:
+        with self._changed:
+            return len(self._scheduler)
+
+    def add(self, segments: Iterable[tuple[Pool, Segment]]) -> None:
+        """Let segments wait."""
+        coalesced = 0
+        with self._changed:
+            for pool, segment in segments:
+                coalesced += not self._scheduler.add(pool, segment)
+            self._measure()
+            self._changed.notify_all()
+        self._metrics.coalesced.inc(coalesced)
+
+    def take(self, timeout_seconds: float, room: Room = AMPLE_ROOM) -> Batch | None:
+        """The next batch that the room has place for; blocks until one is due, at most `timeout_seconds`.
+
+        Every segment of a batch is answered with `followers`, or given up with `abandon`.
+        """
+        deadline = self._clock() + timeout_seconds
+        with self._changed:
+            while (batch := self._scheduler.take(self._clock(), room)) is None:
+                left = deadline - self._clock()
+                if left <= 0:
+                    return None
+                # 0 = a segment is due that has no place in this room: only time or a new segment changes that.
+                due = self._scheduler.ready_in_seconds(self._clock(), room) or left
+                self._changed.wait(min(left, max(due, 0.001)))
+            self._measure()
+            now = self._clock()
+        for segment in batch.segments:
+            self._metrics.wait_seconds.labels(segment.job.lane).observe(max(0.0, now - segment.waiting_since_seconds))
+        return batch
+
+    def followers(self, segment: Segment) -> tuple[Segment, ...]:
+        """The outcome of a taken segment is known: the segments that share it. Call it once for each."""
+        with self._changed:
+            return self._scheduler.followers(segment, self._clock())
+
+    def abandon(self, segments: Iterable[Segment]) -> None:
+        """These taken segments will have no outcome: what followed them waits for a batch of its own."""
+        with self._changed:
+            for segment in segments:
+                self._scheduler.abandon(segment)
+            self._changed.notify_all()
+
+    def expired(self) -> tuple[Segment, ...]:
+        """Segments whose deadline passed while they waited; each is told once."""
+        with self._changed:
+            return self._scheduler.expired(self._clock())
+
+    def remove(self, partitions: Collection[Partition]) -> list[Segment]:
+        """Take out what waits of these partitions."""
+        with self._changed:
+            removed = self._scheduler.remove(lambda segment: segment.delivery.message.partition in partitions)
+            self._measure()
+            self._changed.notify_all()
+            return removed
+
+    def remember(self, pool: Pool, segment: Segment, translation: Translation) -> None:
+        """Keep a translation for the next job with the same pieces."""
+        with self._changed:
+            self._cache.keep(pool, segment.pieces, translation)
+
+    def recall(self, keys: Sequence[tuple[Pool, tuple[int, ...]]]) -> list[Translation | None]:
+        """Translations that are kept for these pools and pieces."""
+        with self._changed:
+            return [self._cache.find(pool, pieces) for pool, pieces in keys]
+
+    def _measure(self) -> None:
+        for lane in LANES:
+            self._metrics.waiting_in_lane.labels(lane).set(self._scheduler.waiting(lane))
