@@ -137,7 +137,7 @@ def both(build: Any) -> Admission:
 def test_a_job_goes_to_the_model_that_serves_it(
     build: Any, both: Admission, changes: dict[str, Any], version: str
 ) -> None:
-    assert both.pool_of(build.job(**changes)).model_version == version
+    assert both.pool(build.job(**changes)).model_version == version
 
 
 def test_a_job_is_rejected_when_the_model_it_asks_for_has_not_its_pair(build: Any, both: Admission) -> None:
