@@ -20,7 +20,8 @@ from dragoman.worker.pipeline import Pipeline
 from dragoman.worker.scheduling.pool import Pool
 from dragoman.worker.work import Outcome
 
-PATIENCE_SECONDS = 60.0
+# A busy machine is slow; this is no claim about speed.
+PATIENCE_SECONDS = 120.0
 ECHO = EchoTranslator()
 
 

@@ -121,9 +121,9 @@ def test_outcomes_come_one_by_one_and_the_last_brings_the_batch(desk: Desk) -> N
     assert [(batch.rows, batch.target_pieces) for batch in batches if batch] == [(3, 6)]
 
 
-def test_followers_get_the_translation_of_the_one_they_wait_for(desk: Desk) -> None:
+def test_followers_get_the_translation_of_the_one_they_wait_for(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     follower = desk.entry("b").segment
-    desk.pipeline.waiting_room.followers = lambda segment: (follower,)  # type: ignore[method-assign]  # noqa: ARG005
+    monkeypatch.setattr(desk.pipeline.waiting_room, "followers", lambda _: (follower,))
     desk.submit("a")
     desk.device.answer()
     desk.keeper.turn(0.0)
