@@ -56,9 +56,7 @@ def relay_steps(protocol: Protocol, shared: Shared) -> Iterator[WorldStep]:
     """What a relay does next: `worker/relay.py:publish_round`."""
     for job, event in enumerate(shared.events):
         for label, after, ids in protocol.relay(event, shared.event_ids[job]):
-            changed = shared._replace(
-                events=put(shared.events, job, after), event_ids=put(shared.event_ids, job, ids)
-            )
+            changed = shared._replace(events=put(shared.events, job, after), event_ids=put(shared.event_ids, job, ids))
             yield WorldStep(f"a relay {label} the event of job {job}", True, changed)
 
 

@@ -36,7 +36,9 @@ def kafka_behind_the_database(_: Bounds, shared: Shared) -> bool:
 
 def events_belong_to_rows(_: Bounds, shared: Shared) -> bool:
     """What is in the outbox or in Kafka belongs to a row."""
-    return all(event in (Event.NONE, Event.GONE) or rows for event, rows in zip(shared.events, shared.rows, strict=True))
+    return all(
+        event in (Event.NONE, Event.GONE) or rows for event, rows in zip(shared.events, shared.rows, strict=True)
+    )
 
 
 def no_event_lost(_: Bounds, shared: Shared) -> bool:

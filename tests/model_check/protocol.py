@@ -41,26 +41,26 @@ class Protocol:
         """The partitions whose lease advances: `storage/settlement.py:ADVANCE_LEASES`."""
         return self.accepted(shared, settlement)
 
-    def is_new(self, shared: Shared, job: int, entry: Entry, offset: int) -> bool:  # noqa: ARG002 - variants ask
+    def is_new(self, shared: Shared, job: int, entry: Entry, offset: int) -> bool:
         """Whether the row is inserted: `ON CONFLICT DO NOTHING` on the job id."""
         return shared.rows[job] == 0
 
-    def events(self, recorded: list[int], named: list[int]) -> list[int]:  # noqa: ARG002 - variants ask
+    def events(self, recorded: list[int], named: list[int]) -> list[int]:
         """Jobs that get an event: those that RETURNING named (`storage/settlement.py:_first_events`)."""
         return recorded
 
-    def told_kafka(self, worker: Worker) -> dict[int, int]:  # noqa: ARG002 - variants tell more
+    def told_kafka(self, worker: Worker) -> dict[int, int]:
         """Offsets by partition that Kafka is told before they are in the database: none.
 
         Afterwards it is told what the database has, so that needs no step (`Assignments.settled_offsets`).
         """
         return {}
 
-    def told_when_lost(self, held: Held) -> int:  # noqa: ARG002 - variants tell more
+    def told_when_lost(self, held: Held) -> int:
         """The offset that Kafka is told by `on_lost`: none (`worker/intake.py:lost`)."""
         return 0
 
-    def recorded_later(self, shared: Shared, partition: int, held: Held) -> tuple[Entry, ...]:  # noqa: ARG002
+    def recorded_later(self, shared: Shared, partition: int, held: Held) -> tuple[Entry, ...]:
         """Outcomes that are recorded although their partition was forgotten: none (`Settler.work` drops them)."""
         return ()
 

@@ -4,7 +4,7 @@ import pytest
 from dragoman.tests.model_check.protocol import Protocol
 from dragoman.tests.model_check.search import Report, Search
 from dragoman.tests.model_check.state import Bounds
-from dragoman.tests.model_check.variants import BROKEN, HARMLESS, EVERYTHING_GETS_DONE
+from dragoman.tests.model_check.variants import BROKEN, EVERYTHING_GETS_DONE, HARMLESS
 
 LARGE = Bounds(log=((0, 1, 0), (1,)), disturbances=1)
 SMALL = Bounds(log=((0, 1), (0,)), disturbances=1)

@@ -11,14 +11,14 @@ from .state import NOTHING, Entry, Event, Held, Offsets, Shared, Topic, Worker
 class NoEpochCheck(Protocol):
     """Whoever has outcomes writes them."""
 
-    def holds(self, shared: Shared, entry: Entry) -> bool:  # noqa: ARG002
+    def holds(self, shared: Shared, entry: Entry) -> bool:
         return True
 
 
 class ProgressWithoutEpoch(Protocol):
     """Rows are checked, but next_offset is moved by anybody."""
 
-    def progressing(self, shared: Shared, settlement: tuple[Entry, ...]) -> tuple[Entry, ...]:  # noqa: ARG002
+    def progressing(self, shared: Shared, settlement: tuple[Entry, ...]) -> tuple[Entry, ...]:
         return settlement
 
 
@@ -46,28 +46,28 @@ class CommitWhenLost(Protocol):
 class OffsetAsKey(Protocol):
     """Whoever reads a message for the first time writes a row, whatever job is in it."""
 
-    def is_new(self, shared: Shared, job: int, entry: Entry, offset: int) -> bool:  # noqa: ARG002
+    def is_new(self, shared: Shared, job: int, entry: Entry, offset: int) -> bool:
         return offset >= shared.topics[entry.partition].next_offset
 
 
 class NoConflictClause(Protocol):
     """A plain INSERT without a unique key: a repetition writes again."""
 
-    def is_new(self, shared: Shared, job: int, entry: Entry, offset: int) -> bool:  # noqa: ARG002
+    def is_new(self, shared: Shared, job: int, entry: Entry, offset: int) -> bool:
         return True
 
 
 class EventsOfAllRows(Protocol):
     """The outbox gets the events of every row of a settlement, new or not."""
 
-    def events(self, recorded: list[int], named: list[int]) -> list[int]:  # noqa: ARG002
+    def events(self, recorded: list[int], named: list[int]) -> list[int]:
         return named
 
 
 class HighestSeen(Protocol):
     """next_offset is the one after the highest finished message."""
 
-    def watermark(self, held: Held, gathered: Offsets) -> int:  # noqa: ARG002
+    def watermark(self, held: Held, gathered: Offsets) -> int:
         return max(gathered) + 1
 
 
@@ -125,7 +125,7 @@ class NewIdEachTime(Protocol):
 class NeverPublishes(Protocol):
     """The relay is not there."""
 
-    def relay(self, event: Event, ids: int) -> list[tuple[str, Event, int]]:  # noqa: ARG002
+    def relay(self, event: Event, ids: int) -> list[tuple[str, Event, int]]:
         return []
 
 
