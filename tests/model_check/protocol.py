@@ -22,7 +22,9 @@ class Protocol:
         A partition that the database has never heard of is seeded from Kafka (`worker/broker.py:Position.start`).
         """
         if topic.epoch == 0:
-            topic = topic._replace(next_offset=topic.first_offset)
+            # What expired before any worker came is nobody's gap: no quarantine has it, in the code neither.
+            before = frozenset(range(topic.first_offset))
+            topic = topic._replace(next_offset=topic.first_offset, quarantined=before)
         return topic._replace(epoch=topic.epoch + 1), topic.next_offset
 
     def watermark(self, held: Held, gathered: Offsets) -> int:

@@ -87,7 +87,7 @@ class Search:
         guilty = self._explore()
         if guilty is not None:
             return self._report(self._verdict(guilty >> SHARED_SHIFT)[0], guilty)
-        stuck = self._stuck()
+        stuck = self._stuck() if self._bounds.steps is None else None
         return self._report(None if stuck is None else invariants.EVERYTHING_GETS_DONE, stuck)
 
     def _explore(self) -> int | None:
@@ -99,9 +99,12 @@ class Search:
         level = [start]
         while level:
             following: list[int] = []
+            last = self._depth == self._bounds.steps
             for state in level:
                 if self._verdict(state >> SHARED_SHIFT):
                     return state
+                if last:
+                    continue
                 successors = self._successors(state, ALL)
                 self._transitions += len(successors)
                 for successor in successors:

@@ -25,6 +25,8 @@ class Bounds(NamedTuple):
     log: tuple[tuple[int, ...], ...] = ((0, 1, 0), (1,))
     # Revocations, expulsions, crashes and expiries in one run, together. Commits without an answer: any number.
     disturbances: int = 2
+    # At most so many steps in one run; None = all there are. Whether all gets done is judged only then.
+    steps: int | None = None
     # At most so many messages come with one poll.
     poll_messages: int = 4
     # Whether retention may remove messages (that costs a disturbance).
@@ -40,9 +42,10 @@ class Bounds(NamedTuple):
 
     def __str__(self) -> str:
         offsets = "+".join(str(len(messages)) for messages in self.log)
+        steps = "any number of" if self.steps is None else f"at most {self.steps}"
         return (
             f"3 workers, {len(self.log)} partitions, {offsets} offsets, {self.jobs} jobs, "
-            f"at most {self.disturbances} disturbances{', retention' if self.retention else ''}"
+            f"at most {self.disturbances} disturbances, {steps} steps{', retention' if self.retention else ''}"
         )
 
 

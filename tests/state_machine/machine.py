@@ -53,9 +53,16 @@ class DeliveryMachine(RuleBasedStateMachine):
         self.processes: list[Process] = []
         self.started = 0
 
-    @initialize()
-    def start(self) -> None:
+    @initialize(first=st.lists(st.tuples(partitions, st.integers(0, 2)), min_size=3, max_size=5))
+    def start(self, first: list[tuple[Partition, int]]) -> None:
+        """A worker that has taken a few messages in, some of them twice the same job."""
+        for partition, number in first:
+            if number < len(self.jobs):
+                self.publish_again(partition, number)
+            else:
+                self.publish(partition)
         self._start_worker()
+        self.poll(0)
 
     @rule(partition=partitions)
     def publish(self, partition: Partition) -> None:
@@ -82,13 +89,16 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     @rule(worker=workers, commit=commits)
     def settle(self, worker: int, commit: str) -> None:
+        process = self._process(worker)
+        self._finish_one(process)
         with self._fault(commit):
-            self._process(worker).settle()
+            process.settle()
 
     @rule(worker=workers, other=workers, commit=commits)
     def settle_while_another_takes_over(self, worker: int, other: int, commit: str) -> None:
         """The worker freezes between a COMMIT and its repetition, and is expelled meanwhile."""
         process, heir = self._process(worker), self._process(other)
+        self._finish_one(process)
 
         def meanwhile(_: float) -> None:
             if process is not heir:
@@ -162,6 +172,12 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     def _published(self) -> set[UUID]:
         return {UUID(dict(message.headers)["ce_id"].decode()) for message in self.publisher.messages}
+
+    @staticmethod
+    def _finish_one(process: Process) -> None:
+        """So that there is something to settle."""
+        if process.working and process.pipeline.finished.empty():
+            process.finish(len(process.working) - 1, asks_the_history=False)
 
     def _append(self, partition: Partition, job_id: UUID) -> None:
         self.cluster.publish(partition, job_id.bytes)
