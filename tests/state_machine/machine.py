@@ -147,13 +147,13 @@ class DeliveryMachine(RuleBasedStateMachine):
     def nothing_is_lost_or_done_twice(self) -> None:
         with transaction(self.stage.database) as connection:
             audit = Audit(connection)
-            assert audit.events_and_epochs() == []
-            assert audit.lost(self.log) == []
-            assert audit.unpublished(self._published()) == []
+            wrong = audit.events_and_epochs() + audit.lost(self.log) + audit.unpublished(self._published())
             leases = audit.leases()
         for partition in PARTITIONS:
             committed = self.cluster.position(GROUP, partition).committed_offset or 0
-            assert committed <= leases.get(partition, 0), "Kafka is ahead of the database"
+            if committed > leases.get(partition, 0):
+                wrong.append(f"Kafka is ahead of the database: {partition}")
+        assert not wrong, "; ".join(wrong)
 
     def teardown(self) -> None:
         """Nothing disturbs any more: everything gets done."""
@@ -166,9 +166,10 @@ class DeliveryMachine(RuleBasedStateMachine):
         self.nothing_is_lost_or_done_twice()
         with transaction(self.stage.database) as connection:
             audit = Audit(connection)
-            assert audit.recorded() == set(self.jobs)
-            assert {p: audit.leases().get(p, 0) for p in PARTITIONS} == {p: len(self.log[p]) for p in PARTITIONS}
-            assert audit.owed() == 0
+            assert audit.recorded() == set(self.jobs), "a job was published and never recorded"
+            ends = {partition: len(messages) for partition, messages in self.log.items()}
+            assert {p: audit.leases().get(p, 0) for p in PARTITIONS} == ends, "messages were never passed"
+            assert audit.owed() == 0, "an event was never published"
 
     def _published(self) -> set[UUID]:
         return {UUID(dict(message.headers)["ce_id"].decode()) for message in self.publisher.messages}
