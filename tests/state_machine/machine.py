@@ -55,14 +55,16 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     @initialize(first=st.lists(st.tuples(partitions, st.integers(0, 2)), min_size=3, max_size=5))
     def start(self, first: list[tuple[Partition, int]]) -> None:
-        """A worker that has taken a few messages in, some of them twice the same job."""
+        """Two workers that have taken a few messages in, some of them twice the same job."""
         for partition, number in first:
             if number < len(self.jobs):
                 self.publish_again(partition, number)
             else:
                 self.publish(partition)
-        self._start_worker()
-        self.poll(0)
+        for _ in range(2):
+            self._start_worker()
+        for process in self.processes:
+            process.poll()
 
     @rule(partition=partitions)
     def publish(self, partition: Partition) -> None:
@@ -94,16 +96,16 @@ class DeliveryMachine(RuleBasedStateMachine):
         with self._fault(commit):
             process.settle()
 
-    @rule(worker=workers, other=workers, commit=commits)
-    def settle_while_another_takes_over(self, worker: int, other: int, commit: str) -> None:
+    @precondition(lambda self: len(self.processes) > 1)
+    @rule(worker=workers, commit=commits)
+    def settle_while_another_takes_over(self, worker: int, commit: str) -> None:
         """The worker freezes between a COMMIT and its repetition, and is expelled meanwhile."""
-        process, heir = self._process(worker), self._process(other)
+        process, heir = self._process(worker), self._process(worker + 1)
         self._finish_one(process)
 
         def meanwhile(_: float) -> None:
-            if process is not heir:
-                self._expel(process)
-                heir.poll()
+            self._expel(process)
+            heir.poll()
 
         process.settler.pause = meanwhile  # type: ignore[method-assign]
         try:
