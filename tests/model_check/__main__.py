@@ -11,7 +11,8 @@ from .search import Search
 from .state import Bounds
 from .variants import BROKEN, HARMLESS
 
-PROTOCOLS: dict[str, type[Protocol]] = {protocol.__name__: protocol for protocol in (Protocol, *BROKEN, *HARMLESS)}
+EVERY: tuple[type[Protocol], ...] = (Protocol, *BROKEN, *HARMLESS)
+PROTOCOLS = {protocol.__name__: protocol for protocol in EVERY}
 
 
 @click.command()

@@ -107,7 +107,7 @@ class DeliveryMachine(RuleBasedStateMachine):
             self._expel(process)
             heir.poll()
 
-        process.settler.pause = meanwhile  # type: ignore[method-assign]
+        process.settler.pause = meanwhile  # type: ignore[assignment, method-assign]
         try:
             with self._fault(commit):
                 process.settle()
