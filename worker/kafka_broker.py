@@ -27,6 +27,7 @@ from .kafka_positions import KafkaPositions
 from .message import Message, Partition
 from .metrics import Metrics
 from .reading import Reading
+from .unreadable import UNREADABLE
 
 log = structlog.get_logger(__name__)
 
@@ -35,18 +36,8 @@ POLL_MESSAGES = 500
 COMMIT_SECONDS = 1.0
 # The client gave up: polled too late, or fenced.
 _CLIENT_LOST = (KafkaError._FATAL, KafkaError._MAX_POLL_EXCEEDED)
-# What is at this place of the partition cannot be read, or there is no such place.
-_UNREADABLE = (
-    KafkaError._BAD_COMPRESSION,
-    KafkaError._BAD_MSG,
-    KafkaError._NOT_IMPLEMENTED,  # an unknown format of a batch, or a codec
-    KafkaError._CRIT_SYS_RESOURCE,  # no memory to unfold it
-    KafkaError._UNDERFLOW,
-    KafkaError._AUTO_OFFSET_RESET,
-    KafkaError.INVALID_MSG,
-    KafkaError.MSG_SIZE_TOO_LARGE,
-    KafkaError.UNKNOWN,  # the broker's own reading failed
-)
+# The place is not there (any more), or what is there makes no sense.
+_FAULTS = UNREADABLE | {KafkaError._AUTO_OFFSET_RESET}
 
 
 class KafkaBroker:
@@ -228,12 +219,7 @@ class KafkaBroker:
             raise ClientLostError(f"the Kafka client gave up ({_name(error)}: {error.str()})")
         log.warning("poll_error", code=_name(error), partition=record.partition())
         topic, number = record.topic(), record.partition()
-        if (
-            error.code() in _UNREADABLE
-            and topic is not None
-            and number is not None
-            and (topic, number) in self._reading
-        ):
+        if error.code() in _FAULTS and topic is not None and number is not None and (topic, number) in self._reading:
             # Not from the record's offset: of a damaged batch that is anything, of a sound one its first message.
             self._reading.fail((topic, number), _name(error))
             self._client.pause([TopicPartition(topic, number)])

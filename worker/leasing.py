@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 import structlog
 from sqlalchemy import Engine
 
-from ..errors import TransientError
+from ..errors import DragomanError
 from ..storage.engine import transaction
 from ..storage.leases import Lease, LeaseRequest, acquire_leases, release_leases
 from ..storage.quarantine import QuarantinedRange, record_quarantine
@@ -86,7 +86,7 @@ class Leasing:
 
         try:
             self._calls.call(release, RELEASE_SECONDS)
-        except TransientError as error:
+        except DragomanError as error:  # a callback of the client must not raise
             log.warning("leases_not_released", partitions=len(leases), error=str(error))
 
     def forget(self, partitions: Collection[Partition]) -> None:

@@ -34,14 +34,21 @@ class Found:
     next_offset: int
 
 
+class UndecidedError(Exception):
+    """Nobody can say now whether a place can be read: nothing may be passed for that."""
+
+
 class Lens(Protocol):
-    """Looks at one offset of a partition; returns what `probe_process` answers, None when it did not survive that."""
+    """Looks at one offset of a partition; returns what `probe_process` answers, None when it did not survive that.
+
+    Raises `UndecidedError` when brokers or time stand in the way.
+    """
 
     def look(self, offset: int) -> Mapping[str, Any] | None: ...
 
 
 def survey(lens: Lens, fault: ReadFault) -> Found:
-    """Say what becomes of the place of a fault; raises `TimeoutError` from the lens."""
+    """Say what becomes of the place of a fault; raises `UndecidedError`."""
     answer = lens.look(fault.offset)
     if answer is not None and answer.get("messages"):
         items = tuple(_item(fault, entry) for entry in answer["messages"])
@@ -106,24 +113,30 @@ class ProcessLens:
         self._task = json.dumps(task)
         self._deadline_seconds = deadline_seconds
         self._process: subprocess.Popen[str] | None = None
+        self._is_new = True
 
     def look(self, offset: int) -> Mapping[str, Any] | None:
         left = self._deadline_seconds - time.monotonic()
         if left <= 0:
-            raise TimeoutError
+            raise UndecidedError("no time is left")
         process = self._process or self._start()
         killer = threading.Timer(left, process.kill)
         killer.start()
         try:
+            if self._is_new and not self._read(process):
+                raise UndecidedError("the process that looks did not start")
+            self._is_new = False
             line = self._ask(process, offset)
         finally:
             killer.cancel()
         if time.monotonic() >= self._deadline_seconds:
-            raise TimeoutError
+            raise UndecidedError("it took too long")
         if not line:
             self.close()
             return None
         answer: Mapping[str, Any] = json.loads(line)
+        if "failed" in answer:
+            raise UndecidedError(f"the brokers did not let us look ({answer['failed']})")
         return answer
 
     def close(self) -> None:
@@ -133,13 +146,16 @@ class ProcessLens:
             self._process.communicate()
             self._process = None
 
-    @staticmethod
-    def _ask(process: "subprocess.Popen[str]", offset: int) -> str:
-        assert process.stdin is not None  # noqa: S101 - both are pipes
-        assert process.stdout is not None  # noqa: S101
+    def _ask(self, process: "subprocess.Popen[str]", offset: int) -> str:
+        assert process.stdin is not None  # noqa: S101 - it is a pipe
         with suppress(OSError):
             process.stdin.write(f"{offset}\n")
             process.stdin.flush()
+        return self._read(process)
+
+    @staticmethod
+    def _read(process: "subprocess.Popen[str]") -> str:
+        assert process.stdout is not None  # noqa: S101 - it is a pipe
         return process.stdout.readline()
 
     def _start(self) -> "subprocess.Popen[str]":
@@ -154,7 +170,8 @@ class ProcessLens:
         )
         assert process.stdin is not None  # noqa: S101
         process.stdin.write(self._task + "\n")
-        self._process = process
+        process.stdin.flush()
+        self._process, self._is_new = process, True
         return process
 
 
@@ -176,7 +193,9 @@ class Probe:
     def _run(self) -> None:
         try:
             self.found = survey(self._lens, self.fault)
-        except (TimeoutError, OSError, ValueError) as error:
-            log.warning("probe_failed", error=type(error).__name__)
+        except (UndecidedError, OSError, ValueError) as error:
+            log.warning(
+                "probe_undecided", error=str(error) if isinstance(error, UndecidedError) else type(error).__name__
+            )
         finally:
             self._lens.close()

@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from ..schemas.codec import LARGEST_JOB_BYTES
+from .unreadable import UNREADABLE
 
 # How long one place may take to be read.
 LOOK_SECONDS = 4.0
@@ -28,17 +29,24 @@ ANSWER_BYTES = 300_000_000
 
 
 def main() -> None:
-    """Answer until standard input ends."""
+    """Say that we are there, then answer until standard input ends."""
     task = json.loads(sys.stdin.readline())
     _limit_memory(task["memory_bytes"])
+    _say({"ready": True})
     for line in sys.stdin:
-        answer = _look(task, int(line))
-        sys.stdout.write(json.dumps(answer) + "\n")
-        sys.stdout.flush()
+        try:
+            _say(_look(task, int(line)))
+        except KafkaException as error:
+            _say({"failed": error.args[0].name()})
+
+
+def _say(answer: Mapping[str, Any]) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
 
 
 def _look(task: Mapping[str, Any], offset: int) -> dict[str, Any]:
-    """What is at an offset: messages, an error with the place it is said to be at, or the end.
+    """What is at an offset: messages, an error with the place it is said to be at, the end, or why nobody can say.
 
     With a client of its own: an error that comes late must not be taken for one of the next place.
     """
@@ -66,9 +74,11 @@ def _first(consumer: Consumer, offset: int) -> dict[str, Any]:
             return {"messages": _handed_over([record, *rest], offset)}
         if error.code() == KafkaError._PARTITION_EOF:
             return {"end": True}
-        if record.partition() is not None:
+        if error.code() in UNREADABLE:
             return {"error": error.name(), "batch": record.offset()}
-    return {"error": "_TIMED_OUT", "batch": None}
+        if record.partition() is not None:
+            return {"failed": error.name()}
+    return {"failed": "_TIMED_OUT"}
 
 
 def _handed_over(records: list[Message], offset: int) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """A survey finds what can be read of a place, and the end of the batch that cannot."""
 
+import time
 from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 from dragoman.storage.quarantine import QuarantinedRange
 from dragoman.worker.broker import ReadFault
 from dragoman.worker.message import Message
-from dragoman.worker.probe import survey
+from dragoman.worker.probe import ProcessLens, UndecidedError, survey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -80,3 +81,24 @@ def test_a_message_that_is_too_large_is_passed_alone() -> None:
 def test_nothing_is_passed_when_there_is_nothing() -> None:
     found = survey(Batches(), FAULT)
     assert (found.items, found.next_offset) == ((), 10)
+
+
+def test_nothing_is_passed_when_the_brokers_stand_in_the_way() -> None:
+    class Away:
+        def look(self, offset: int) -> Mapping[str, Any]:
+            raise UndecidedError("away")
+
+    with pytest.raises(UndecidedError):
+        survey(Away(), FAULT)
+
+
+def test_the_lens_says_that_it_cannot_say_when_no_broker_answers() -> None:
+    lens = ProcessLens({"bootstrap.servers": "127.0.0.1:1", "log_level": 0}, FAULT, time.monotonic() + 60.0)
+    with pytest.raises(UndecidedError, match="did not let us look"):
+        lens.look(0)
+    lens.close()
+
+
+def test_the_lens_says_that_it_cannot_say_when_its_time_is_over() -> None:
+    with pytest.raises(UndecidedError, match="no time"):
+        ProcessLens({}, FAULT, time.monotonic()).look(0)
