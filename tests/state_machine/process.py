@@ -16,8 +16,8 @@ from dragoman.worker.memory_broker import MemoryBroker, MemoryCluster
 from dragoman.worker.message import Partition
 from dragoman.worker.pipeline import Pipeline
 from dragoman.worker.relay import Relay
+from dragoman.worker.scheduling.waiting_room import WaitingRoom
 from dragoman.worker.settler import Settler
-from dragoman.worker.waiting_room import WaitingRoom
 from dragoman.worker.work import Identity, Outcome
 from sqlalchemy import Engine
 
