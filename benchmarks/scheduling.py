@@ -21,7 +21,7 @@ from itertools import islice
 from pathlib import Path
 from typing import cast
 
-from _table import Row, row, show
+from dragoman.benchmarks._table import Row, row, show
 from dragoman.model.batching import BatchLimits, pack, padding_ratio
 from dragoman.model.shipped import default_checkpoint
 from dragoman.model.translator import Translator

@@ -9,7 +9,7 @@ A batch is built around one segment, its anchor, from the anchor's neighbours in
 3. The neighbours (`Draft`): first segments of clients that are behind (they have little waiting beside the others),
    then whatever pads least; the anchor's lane before the other. Everybody pays for the places that they take, in turns
    and in the lanes' shares, also where they only fill up: a client that floods the pool has its later segments taken
-   early, not more of them.
+   early, and its turn comes no sooner for it.
 
 The shape of a batch follows the backlog. When little waits, a batch is all of that after a short wait
 (`wait_seconds`), with more padding if need be: small and soon. As soon as a full batch waits, it leaves at once. The
@@ -52,8 +52,8 @@ EARLY_BATCHES = 4
 PADDED_BATCHES = 2
 # Of the padding that is allowed, so much is taken however much waits: lengths are whole numbers.
 LEAST_PADDING = 0.1
-# A batch that others wait for is filled up to the budget by this only: what fills it is not in a hurry.
-HURRY = 2
+# A batch that others wait for is filled up to this part of the budget only: halves keep the device busy well enough.
+HURRIED_PART = 2
 
 
 class Scheduler:
@@ -205,7 +205,7 @@ class Scheduler:
         own = anchor.queue.lanes[lane]
         draft.fill(own.near, self._run, Bounds(limits.rows))
         # While others that go before what fills up wait for this batch, it is made no longer than need be.
-        short = limits.tokens // (HURRY * draft.longest)
+        short = limits.tokens // (HURRIED_PART * draft.longest)
         draft.fill(own.far, self._run, Bounds(short if own.near else limits.rows, self._padding(own)))
         beside = anchor.queue.lanes["bulk" if lane == "interactive" else "interactive"]
         rows = min(short if own.rows else limits.rows, self._lanes.rows_beside(lane, len(draft.entries)))

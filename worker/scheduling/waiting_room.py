@@ -53,17 +53,18 @@ class WaitingRoom:
 
         Every segment of a batch is answered with `followers`, or given up with `abandon`.
         """
-        deadline = self._clock() + timeout_seconds
+        now = self._clock()
+        deadline = now + timeout_seconds
         with self._changed:
-            while (batch := self._scheduler.take(self._clock(), room)) is None:
-                left = deadline - self._clock()
+            while (batch := self._scheduler.take(now, room)) is None:
+                left = deadline - now
                 if left <= 0:
                     return None
-                # 0 = a segment is due that has no place in this room: only time or a new segment changes that.
-                due = self._scheduler.ready_in_seconds(self._clock(), room) or left
+                # 0 = a segment is due that has no place in this room: its device must call again with more.
+                due = self._scheduler.ready_in_seconds(now, room) or left
                 self._changed.wait(min(left, max(due, 0.001)))
+                now = self._clock()
             self._measure()
-            now = self._clock()
         for segment in batch.segments:
             self._metrics.wait_seconds.labels(segment.job.lane).observe(max(0.0, now - segment.waiting_since_seconds))
         return batch

@@ -61,6 +61,13 @@ def test_a_client_gains_nothing_by_deadlines_on_a_flood() -> None:
     assert max(one.wait_seconds for one in served if one.arrival.client == "me") <= 3.0
 
 
+def test_a_segment_without_a_deadline_is_not_passed_by_two_batches_when_all_others_are_about_to_expire() -> None:
+    mine = Arrival(0.0, "me", 5)
+    urgent = [Arrival(0.0, f"c{number}", 50, deadline_seconds=500.0) for number in range(40)]
+    served = Simulation(Policy(BatchLimits(100, 10), AT_ONCE, urgent_seconds=1e6), 100.0).run([mine, *urgent])
+    assert next(one for one in served if one.arrival is mine).batch <= 1
+
+
 def test_deadlines_of_entries_that_left_take_no_memory_for_ever() -> None:
     deadlines = Deadlines(lambda entry: not entry.gone)
     for number in range(5 * IDLE_ENTRIES):

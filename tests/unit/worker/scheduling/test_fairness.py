@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 from dragoman.model.batching import BatchLimits
+from dragoman.schemas.jobs import Lane
 from dragoman.tests.unit.worker.scheduling.simulation import (
     AT_ONCE,
     FRENCH,
@@ -29,10 +30,10 @@ FULL_BATCH_SECONDS = LIMITS.tokens / PIECES_PER_SECOND
 SHORTEST = 2
 
 
-def flood(client: str, count: int, lane: str = "bulk", seed: int = 1) -> list[Arrival]:
+def flood(client: str, count: int, lane: Lane = "bulk", seed: int = 1) -> list[Arrival]:
     """Everything at once."""
     generator = random.Random(seed)
-    return [Arrival(0.0, client, ordinary_length(generator), lane) for _ in range(count)]  # type: ignore[arg-type]
+    return [Arrival(0.0, client, ordinary_length(generator), lane) for _ in range(count)]
 
 
 def ahead_pieces(served: list[Served], mine: Served) -> int:
@@ -180,7 +181,7 @@ def test_bulk_that_waits_is_first_after_so_long_whatever_it_is_owed() -> None:
     policy = Policy(LIMITS, bulk_floor=0.0, interactive_weight=1e9, aging_seconds=0.5)
     # Of a length that no interactive segment has: it is never taken along.
     bulk = [Arrival(0.0, "b", 180) for _ in range(3)]
-    interactive = [Arrival(0.0, "a", 10) for _ in range(6_000)]
+    interactive = [Arrival(0.0, "a", 10, "interactive") for _ in range(6_000)]
     served = Simulation(policy, PIECES_PER_SECOND).run(bulk + interactive)
     at = [one.at_seconds for one in served if one.arrival.lane == "bulk"]
     assert at[0] <= 0.5 + 2 * FULL_BATCH_SECONDS

@@ -1,5 +1,8 @@
 """Segments with the same pieces: one is translated, the others share what becomes of it."""
 
+from functools import partial
+from typing import Any
+
 from dragoman.model.batching import BatchLimits
 from dragoman.tests.unit.worker.scheduling.simulation import AT_ONCE, FRENCH, Arrival, segment
 from dragoman.worker.scheduling.policy import Policy
@@ -15,9 +18,9 @@ def scheduler() -> Scheduler:
     return Scheduler(Policy(BatchLimits(100, 10), AT_ONCE))
 
 
-def same(client: str = "a", **changes: object) -> Segment:
+def same(client: str = "a", **changes: Any) -> Segment:
     """A segment with always the same pieces."""
-    return segment(7, Arrival(0.0, client, 5, **changes))  # type: ignore[arg-type]
+    return segment(7, Arrival(0.0, client, 5, **changes))
 
 
 def taken(waiting: Scheduler, now_seconds: float = 0.0) -> tuple[Segment, ...]:
@@ -77,6 +80,7 @@ def test_the_first_follower_is_translated_when_the_partition_of_a_running_leader
     assert waiting.remove(lambda one: one is first) == []
     assert taken(waiting) == (second,)
     assert waiting.followers(first, 0.0) == ()
+    assert not waiting.add(FRENCH, same("c")), "the second one runs"
 
 
 def test_the_first_follower_is_translated_when_the_leader_is_abandoned() -> None:
@@ -142,6 +146,10 @@ def test_an_interactive_segment_leads_bulk_of_equal_pieces() -> None:
     assert waiting.followers(interactive, 0.0) == (bulk,)
 
 
+def _is(number: int, one: Segment) -> bool:
+    return one.pieces[0] == number and one.job.client_id == "a"
+
+
 OPERATIONS = st.lists(
     st.one_of(
         st.tuples(
@@ -159,9 +167,12 @@ OPERATIONS = st.lists(
 
 @given(operations=OPERATIONS)
 @settings(deadline=None, max_examples=300)
-def test_each_segment_ends_exactly_once_whatever_happens(operations: list[tuple]) -> None:  # type: ignore[type-arg]
+def test_each_segment_ends_exactly_once_whatever_happens(operations: list[Any]) -> None:
     """Answered, expired, removed, or dropped by whoever had taken it: one of these, once."""
-    waiting, now, added, ended, running = scheduler(), 0.0, [], [], []
+    waiting, now = scheduler(), 0.0
+    added: list[Segment] = []
+    ended: list[Segment] = []
+    running: list[Segment] = []
     for name, value, *rest in operations:
         if name == "add":
             client, lane, within = rest
@@ -178,7 +189,7 @@ def test_each_segment_ends_exactly_once_whatever_happens(operations: list[tuple]
             waiting.abandon(leader)
             ended.append(leader)
         elif name == "remove":
-            ended += waiting.remove(lambda one, value=value: one.pieces[0] == value and one.job.client_id == "a")
+            ended += waiting.remove(partial(_is, value))
         elif name == "tick":
             now += value
         ended += waiting.expired(now)
