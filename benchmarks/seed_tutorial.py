@@ -241,7 +241,7 @@ def tell(what: str, epoch: Epoch) -> None:
 
 
 def subword_config(task: SeedTask, steps: int, threads: int) -> TrainConfig:
-    """Our subword model with attention for so small a corpus: a recurrent one, few pieces, much dropout."""
+    """Our subword model with attention for so small a corpus: a recurrent one, few pieces, much dropout, a lexicon."""
     languages = ("en", task.language)
     return TrainConfig.model_validate(
         {
@@ -255,7 +255,8 @@ def subword_config(task: SeedTask, steps: int, threads: int) -> TrainConfig:
                 "max_pieces": 60,
             },
             "vocabulary": {"size": 1000},
-            "network": {"architecture": "recurrent", "width": 256, "state": 256, "dropout": 0.3, "max_positions": 160},
+            "network": {"architecture": "recurrent", "width": 256, "state": 256, "dropout": 0.3, "max_positions": 160,
+                        "lexicon": True},
             "optimiser": {"learning_rate": 4e-3, "warmup_steps": 100},
             "run": {"batch_tokens": 600, "max_steps": steps, "evaluate_minutes": 1e6, "threads": threads,
                     "average_decay": 0.99, "device": "cpu"},
@@ -350,7 +351,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--language", choices=("fr", "es"), action="append", help="both if not given")
     parser.add_argument("--epochs", type=int, default=40, help="of our character model")
     parser.add_argument("--peer-epochs", type=int, default=4, help="of Keras, each beside one of ours")
-    parser.add_argument("--steps", type=int, default=2800, help="of the subword model")
+    parser.add_argument("--steps", type=int, default=2400, help="of the subword model")
     parser.add_argument("--threads", type=int, default=2, help="of each side")
     parser.add_argument("--quick", action="store_true", help="only show that everything runs")
     options = parser.parse_args()

@@ -2,16 +2,16 @@
 
 It computes what `torch.nn.LSTM` computes of one-hot characters (see `recurrent_layers` for its bias) with less
 arithmetic. What a character adds to the gates is looked up instead of multiplied: a quarter of the products for a
-width of 256. Padding is never read: rows are sorted by length, and those that have ended leave. The gradients of all
-places meet in one product. Products are torch's, all else at a place is one call of the compiled code
-(`engine/native/lstm.c`). Knows tensors only. Letters: B rows, S places, R real pieces, V vocabulary, H width.
+width of 256. Padding is never read: rows are sorted by length, and those that have ended leave. A layer is one call of
+the compiled code (`engine/native/recurrence.c`), in which threads take parts of the rows from their first place to
+their last: they wait for each other once a layer, and the result is the same with any number of them. Knows tensors
+only. Letters: B rows, P parts, S places, R real pieces, V vocabulary, H width.
 """
 
 import ctypes
-from ctypes import c_int, c_void_p
+from ctypes import POINTER, c_int32, c_void_p
 from dataclasses import dataclass
 from functools import cache
-from itertools import accumulate
 from typing import Any
 
 import torch
@@ -22,45 +22,47 @@ from ...errors import ConfigurationError
 from ..vocabularies.vocabulary import PAD
 from .recurrent_layers import CellState
 
-FLOAT_BYTES, PIECE_BYTES = 4, 8
+# Rows that one thread takes at once. Fewer would read the weights more often for the same arithmetic; a batch of the
+# tutorial's 64 rows makes work for two threads.
+PART_ROWS = 32
 
 
 @dataclass(frozen=True, slots=True)
 class PackedPieces:
-    """The real pieces (R,) of B rows, place by place, the longest rows first.
+    """The real pieces (R,) of B rows: part by part, in a part place by place, the longest rows first.
 
-    `counts` says how many rows reach each place, `order` (B,) which row comes where, `places` (R,) where a piece stood
-    in B * S. States lie behind each other, B of them before the first piece and one after each: `before` (R,) is the
-    number of the state that a piece finds, `ends` (B,) of that which a row ends with.
+    `counts` (P, S) says how many rows of a part reach each place, `order` (B,) which row comes where, `places` (R,)
+    where a piece stood in B * S. States lie behind each other, B of them before any piece and one after each: `ends`
+    (B,) is the number of that which a row ends with.
     """
 
     pieces: Tensor
-    counts: tuple[int, ...]
+    counts: Tensor
     order: Tensor
     places: Tensor
-    before: Tensor
     ends: Tensor
-
-    @property
-    def steps(self) -> list[tuple[int, int, int]]:
-        """Of each place: how many rows reach it, its first piece, and the state which that one finds."""
-        pieces = (0, *accumulate(self.counts))
-        states = (0, *(len(self.order) + first for first in pieces))
-        return list(zip(self.counts, pieces, states, strict=False))
 
 
 def packed(pieces: Tensor) -> PackedPieces:
-    """Pack pieces (B, S), padded on the right."""
+    """Pack pieces (B, S), padded on the right, in as few parts as have at most `PART_ROWS` rows."""
     rows, length = pieces.shape
+    parts = -(-rows // PART_ROWS)
     lengths, order = (pieces != PAD).sum(1).sort(descending=True, stable=True)
-    reached = lengths[None] > torch.arange(length)[:, None]  # (S, B)
-    counts = tuple(count for count in reached.sum(1).tolist() if count)
-    starts = torch.tensor([0, *accumulate((rows, *counts))])
-    place, row = reached.nonzero().unbind(1)
-    places = order[row] * length + place
-    return PackedPieces(
-        pieces.flatten()[places], counts, order, places, starts[place] + row, starts[lengths] + torch.arange(rows)
+    # Rows are dealt to the parts one by one, so that all have about as much to do; spare ones have no pieces.
+    spare = -rows % parts
+    lengths, order, numbers = (
+        torch.cat([part, part.new_full([spare], filling)]).view(-1, parts).T  # (P, B / P)
+        for part, filling in ((lengths, 0), (order, 0), (torch.arange(rows), -1))
     )
+    reached = lengths[:, None] > torch.arange(length)[:, None]  # (P, S, B / P)
+    counts = reached.sum(2)
+    part, place, row = reached.nonzero().unbind(1)
+    places = order[part, row] * length + place
+    before = counts.flatten().cumsum(0).view_as(counts) - counts
+    ends = rows + before.gather(1, (lengths - 1).clamp(min=0)) + torch.arange(lengths.shape[1])
+    is_row = numbers >= 0
+    ends = ends[is_row].where(lengths[is_row] > 0, torch.arange(rows))
+    return PackedPieces(pieces.flatten()[places], counts.to(torch.int32), order[is_row], places, ends)
 
 
 def can_run_looked_up(layer: nn.LSTM) -> bool:
@@ -88,64 +90,76 @@ class _Recurrence(torch.autograd.Function):
     def forward(ctx: Any, *given: Any) -> tuple[Tensor, Tensor, Tensor]:
         columns, weight, hidden, cell, rows = given
         table = (columns[:, :-1] + columns[:, -1:]).T.contiguous()
-        kept = _recur(table, weight, (hidden, cell), rows)
-        _, hiddens, cells, _ = kept
-        ctx.rows, ctx.characters = rows, len(table)
-        ctx.save_for_backward(weight, *kept)
+        kept = _recur(table, weight.contiguous(), (hidden, cell), rows)
+        _, cells, _, hiddens = kept
+        ctx.rows = rows
+        ctx.save_for_backward(weight, table, *kept)
         return hiddens[len(hidden) :], hiddens[rows.ends], cells[rows.ends]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        weight, *kept = ctx.saved_tensors
         outputs, hidden, cell = gradients
         hidden, cell = (part.clone(memory_format=torch.contiguous_format) for part in (hidden, cell))
-        gates = _recur_back(weight, kept, (outputs.contiguous(), hidden, cell), ctx.rows)
-        table = torch.ops.aten.embedding_dense_backward(gates, ctx.rows.pieces, ctx.characters, -1, False)
-        with torch.autocast("cpu", enabled=False):
-            weights = (kept[1][ctx.rows.before].T @ gates).T
+        weight, table = _recur_back(ctx.saved_tensors, (outputs.contiguous(), hidden, cell), ctx.rows)
         # Every piece has the last column of the input matrix, the bias, beside its own.
         columns = torch.cat([table, table.sum(0, keepdim=True)]).T
-        return columns, weights, hidden, cell, None
+        return columns, weight.T, hidden, cell, None
 
 
 def _recur(table: Tensor, weight: Tensor, state: CellState, rows: PackedPieces) -> tuple[Tensor, ...]:
-    """Gates (R, 4H) in torch's order, hidden states and cells (B+R, H), and the cells' tanh (R, H)."""
+    """Gates (R, 4H) in torch's order, cells (B+R, H), the cells' tanh (R, H), hidden states (B+R, H)."""
     (count, width), real = state[0].shape, len(rows.pieces)
     gates, squashed = table.new_empty(real, 4 * width), table.new_empty(real, width)
     hiddens, cells = (part.new_empty(count + real, width) for part in state)
     for parts, first in zip((hiddens, cells), state, strict=True):
         parts[:count] = first
-    product = table.new_empty(count, 4 * width)
-    step, line = _loaded().dragoman_lstm_step, FLOAT_BYTES * width
-    for n, piece, before in rows.steps:
-        torch.mm(hiddens[before : before + n], weight.T, out=product[:n])
-        after = line * (count + piece)
-        step(
-            n, width, rows.pieces.data_ptr() + PIECE_BYTES * piece, table.data_ptr(), product.data_ptr(),
-            cells.data_ptr() + line * before, gates.data_ptr() + 4 * line * piece, cells.data_ptr() + after,
-            squashed.data_ptr() + line * piece, hiddens.data_ptr() + after,
-        )  # fmt: skip
-    return gates, hiddens, cells, squashed
+    kept = (gates, cells, squashed, hiddens)
+    _check(_loaded().dragoman_recur(_described(rows, table, weight, kept)))
+    return kept
 
 
 def _recur_back(
-    weight: Tensor, kept: list[Tensor], gradients: tuple[Tensor, Tensor, Tensor], rows: PackedPieces
-) -> Tensor:
-    """The gradient of the gates before sigmoid and tanh (R, 4H); that of the last states becomes that of the first."""
-    gates, _, cells, squashed = kept
-    outputs, hidden, cell = gradients
-    width = weight.shape[1]
-    found = torch.empty_like(gates)
-    step_back, line = _loaded().dragoman_lstm_step_back, FLOAT_BYTES * width
-    for n, piece, before in reversed(rows.steps):
-        here = line * piece
-        step_back(
-            n, width, gates.data_ptr() + 4 * here, cells.data_ptr() + line * before, squashed.data_ptr() + here,
-            outputs.data_ptr() + here, hidden.data_ptr(), cell.data_ptr(), found.data_ptr() + 4 * here,
-        )  # fmt: skip
-        torch.mm(found[piece : piece + n], weight, out=hidden[:n])
-    return found
+    saved: tuple[Tensor, ...], gradients: tuple[Tensor, Tensor, Tensor], rows: PackedPieces
+) -> tuple[Tensor, Tensor]:
+    """Gradients of the weights (H, 4H) and of the table (V, 4H); that of the last states becomes that of the first."""
+    weight, table, *kept = saved
+    parts = len(rows.counts)
+    weights, tables = weight.new_zeros(parts, *weight.T.shape), table.new_zeros(parts, *table.shape)
+    across = weight.T.contiguous()
+    described = _described(rows, table, across, tuple(kept))
+    pointers = (tensor.data_ptr() for tensor in (*gradients, weights, tables))
+    _check(_loaded().dragoman_recur_back(described, _Gradients(*pointers)))
+    # One part after the other, so that the sum does not depend on the number of threads.
+    return sum(weights[1:], weights[0]), sum(tables[1:], tables[0])
+
+
+class _Rows(ctypes.Structure):
+    """`dragoman_recurrence`."""
+
+    _fields_ = [
+        *((name, c_int32) for name in ("width", "characters", "rows", "parts", "places", "threads")),
+        *((name, c_void_p) for name in ("counts", "pieces", "table", "weight")),
+        *((name, c_void_p) for name in ("gates", "cells", "squashed", "hiddens")),
+    ]
+
+
+class _Gradients(ctypes.Structure):
+    """`dragoman_recurrence_gradients`."""
+
+    _fields_ = [(name, c_void_p) for name in ("outputs", "hidden", "cell", "weight", "table")]
+
+
+def _described(rows: PackedPieces, table: Tensor, weight: Tensor, kept: tuple[Tensor, ...]) -> _Rows:
+    """Pointers to tensors, which must be held while they are used."""
+    characters, width = len(table), table.shape[1] // 4
+    sizes = (width, characters, len(rows.order), *rows.counts.shape, torch.get_num_threads())
+    return _Rows(*sizes, *(tensor.data_ptr() for tensor in (rows.counts, rows.pieces, table, weight, *kept)))
+
+
+def _check(result: int) -> None:
+    if result:
+        raise MemoryError("no memory is left for the recurrence: take smaller batches")
 
 
 @cache
@@ -154,8 +168,8 @@ def _loaded() -> ctypes.CDLL:
     from ..engine.native_library import native_library
 
     library = native_library()
-    for function, pointers in ((library.dragoman_lstm_step, 8), (library.dragoman_lstm_step_back, 7)):
-        function.restype, function.argtypes = None, [c_int, c_int, *[c_void_p] * pointers]
+    library.dragoman_recur.argtypes = [POINTER(_Rows)]
+    library.dragoman_recur_back.argtypes = [POINTER(_Rows), POINTER(_Gradients)]
     return library
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ..arithmetic import mix
 from ..vocabularies.vocabulary import PAD
 from .dropout import Dropout
 from .embedded import EmbeddedNetwork, Embeddings, EmbeddingShape
@@ -21,13 +22,21 @@ from .recurrent_layers import STATE_PARTS, BidirectionalEncoder, Cell, CellState
 from .shape_checks import check_shape
 from .source_attention import AttentionKind, source_attention
 
+# What a lexicon's probabilities are raised by before the logarithm, as its authors have it: a piece that it does not
+# know loses 7 in its score, which the decoder can make up for.
+LEXICON_FLOOR = 1e-3
+# Most pieces of a lexicon: it has a number for each pair of them, and decoding holds a row for each place of a source.
+LEXICON_PIECES = 4000
+
 
 @dataclass(frozen=True, slots=True)
 class RecurrentConfig:
     """Shape of a recurrent network: embeddings of `width`, states of `state` numbers, half of them each direction's.
 
-    `input_feeding` belongs to Luong's attention: Bahdanau's feeds what it read to the next state anyway. A recurrent
-    network has no positions; `max_positions` is how far it is trusted. Raises `ValueError` for an impossible shape.
+    `input_feeding` belongs to Luong's attention: Bahdanau's feeds what it read to the next state anyway. With `lexicon`
+    the logarithm of what a table of translations says of the pieces that the decoder looks at is added to the scores
+    (Arthur et al. 2016, arXiv:1606.02006); for Luong's attention without input feeding. A recurrent network has no
+    positions; `max_positions` is how far it is trusted. Raises `ValueError` for an impossible shape.
     """
 
     vocabulary_size: int
@@ -43,9 +52,11 @@ class RecurrentConfig:
     embeddings: Embeddings = "tied"
     output_bias: Literal["none", "learned"] = "learned"
     source_vocabulary_size: int | None = None
+    lexicon: bool = False
 
     def __post_init__(self) -> None:
         check_shape(self)
+        self._check_lexicon()
         if self.state % 2:
             raise ValueError(f"a state of {self.state} cannot be split into two directions of equal width")
         if self.input_feeding and self.attention == "bahdanau":
@@ -58,9 +69,26 @@ class RecurrentConfig:
             self.vocabulary_size, self.source_vocabulary_size, self.width, self.embeddings, self.output_bias
         )
 
+    def _check_lexicon(self) -> None:
+        if not self.lexicon:
+            return
+        if self.input_feeding or self.attention == "bahdanau":
+            raise ValueError("lexicon needs a luong attention without input_feeding: take it off, or change these")
+        pieces = max(self.vocabulary_size, self.source_vocabulary_size or 0)
+        if pieces > LEXICON_PIECES:
+            raise ValueError(
+                f"a lexicon of {pieces} pieces is too large: take it off, or at most {LEXICON_PIECES} pieces"
+            )
+
 
 class RecurrentNetwork(EmbeddedNetwork):
-    """Source pieces in, scores of the next target piece out."""
+    """Source pieces in, scores of the next target piece out.
+
+    `lexicon` (source V, V), if the shape has one, holds p(target piece | source piece); it is set, not learned. What
+    the decoder gives is then D + V wide: the logarithms stand behind the rest.
+    """
+
+    lexicon: Tensor | None
 
     def __init__(self, config: RecurrentConfig) -> None:
         super().__init__(config.matrices)
@@ -69,6 +97,8 @@ class RecurrentNetwork(EmbeddedNetwork):
         self.bridge = nn.Linear(config.state, config.decoder_layers * STATE_PARTS[config.cell] * config.state)
         self.decoder = _decoder(config)
         self.dropout = Dropout(config.dropout)
+        shape = (config.source_vocabulary_size or config.vocabulary_size, config.vocabulary_size)
+        self.register_buffer("lexicon", torch.zeros(shape) if config.lexicon else None)
         self._initialise()
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
@@ -77,18 +107,28 @@ class RecurrentNetwork(EmbeddedNetwork):
         pieces = self.dropout(self._embed(self.embedding, target))
         drops = [self.dropout.mask(cell[0][:, None]) for cell in state.cells[1:]]
         output: Tensor = self.dropout(self.decoder(pieces, state, drops))
-        return output
+        return _with_translations(output, state)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Decoder output (..., D) -> scores of every piece (..., V)."""
+        if self.lexicon is None:
+            return super().logits(hidden)
+        scores: Tensor = super().logits(hidden[..., : self.config.width])
+        return scores + hidden[..., self.config.width :]
 
     def start(self, source: Tensor) -> RecurrentState:
         """Encode `source` (B, S) once and return the state that `step` continues from."""
         mask = source != PAD
         embedded = self.dropout(self._embed(self.embedding_of_source, source))
         values, ends = self.encoder(embedded, mask, self.dropout)
-        return RecurrentState(self.decoder.attention.remember(values, mask), self._first_cells(ends))
+        state = RecurrentState(self.decoder.attention.remember(values, mask), self._first_cells(ends))
+        state.translations = None if self.lexicon is None else self.lexicon[source]
+        return state
 
     def step(self, pieces: Tensor, state: RecurrentState) -> Tensor:
         """Feed the last pieces (N,) and get the scores of the next ones (N, V); `state` moves one position on."""
-        return self.logits(self.decoder.step(self._embed(self.embedding, pieces), state))
+        output = self.decoder.step(self._embed(self.embedding, pieces), state)
+        return self.logits(_with_translations(output[:, None], state)[:, 0])
 
     def restore_buffers(self) -> None:
         """Lay the weights out as cuDNN wants them; nothing is computed."""
@@ -117,6 +157,14 @@ class RecurrentNetwork(EmbeddedNetwork):
         for layer in self._recurrent_layers():
             initialise_recurrent(layer)
         self.initialise_embeddings()
+
+
+def _with_translations(output: Tensor, state: RecurrentState) -> Tensor:
+    """Decoder output (B, T, D) and, where there is a lexicon, the logarithms of what it says: (B, T, D + V)."""
+    if state.translations is None or state.looks is None:
+        return output
+    translations = mix(state.looks, state.translations)  # (B, T, S) and (B, S, V) -> (B, T, V)
+    return torch.cat([output, (translations + LEXICON_FLOOR).log().type_as(output)], -1)
 
 
 def _decoder(config: RecurrentConfig) -> Decoder:

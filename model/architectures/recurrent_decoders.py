@@ -16,12 +16,18 @@ from .source_attention import Memory, SourceAttention
 
 
 class RecurrentState:
-    """What decoding remembers of N rows: the source, the state of every layer, and what is fed back, if anything is."""
+    """What decoding remembers of N rows: the source, the state of every layer, and what is fed back, if anything is.
+
+    `translations` (N, S, V) is what a lexicon says of each source piece, where there is one; `looks` (N, T, S) is where
+    the places decoded last looked.
+    """
 
     def __init__(self, memory: Memory, cells: list[CellState]) -> None:
         self.memory = memory
         self.cells = cells
         self.fed: Tensor | None = None
+        self.translations: Tensor | None = None
+        self.looks: Tensor | None = None
         self.keep_attention = False
         self.attention: Tensor | None = None
 
@@ -30,12 +36,14 @@ class RecurrentState:
         self.memory = self.memory.select(rows)
         self.cells = [tuple(part[rows] for part in cell) for cell in self.cells]
         self.fed = None if self.fed is None else self.fed[rows]
+        self.translations = None if self.translations is None else self.translations[rows]
         self.attention = None if self.attention is None else self.attention[rows]
         return self
 
     def look(self, attention: SourceAttention, queries: Tensor) -> Tensor:
         """What queries (N, H) read from the source: (N, H)."""
         context, weights = attention(queries[:, None], self.memory)
+        self.looks = weights
         if self.keep_attention:
             self.attention = weights[:, 0]
         read: Tensor = context[:, 0]
@@ -91,7 +99,7 @@ class LuongDecoder(Decoder):
     def forward(self, pieces: Tensor, state: RecurrentState, drops: Sequence[Tensor | None]) -> Tensor:
         """Embedded target (B, T, D) -> (B, T, D)."""
         hidden = self.cells(pieces, state.cells, drops)
-        context, _ = self.attention(hidden, state.memory)
+        context, state.looks = self.attention(hidden, state.memory)
         return self.read_out(hidden, context)
 
     def step(self, piece: Tensor, state: RecurrentState) -> Tensor:

@@ -25,6 +25,7 @@ from .config import TrainConfig, resolve
 from .data import BatchOptions, BatchStream
 from .development import read_dev_sets
 from .distributed import Processes, processes
+from .lexicon_filling import fill_lexicon
 from .loop import Plan, TrainingInterruptedError, TrainingLoop, Watch
 from .reports import Listener, RunFiles, TrainReport
 from .resuming import (
@@ -36,7 +37,7 @@ from .resuming import (
     vocabulary_tensors,
 )
 from .shipping import Goods, Shipping
-from .shortlisting import ShortlistOptions, learn_shortlist
+from .shortlisting import ShortlistOptions, encoded_sample, learn_shortlist
 from .starting import Beginning, begin, learn_vocabulary
 from .state import STATE, State, has_state, load_state
 from .trainer import Trainer
@@ -114,6 +115,7 @@ def _train(task: _Task, listener: Listener) -> Path:
     stream = corpus_stream(config, task.folder)
     with processes(config.run.device) as group:
         beginning = _beginning(task, stream, group)
+        fill_lexicon(beginning.network, partial(encoded_sample, stream, beginning.vocabulary))
         trainer = Trainer(beginning.network, config, group)
         loop = TrainingLoop(_plan(task, stream, beginning, group), trainer)
         if task.state:

@@ -49,10 +49,7 @@ def learn_shortlist(stream: PairStream, vocabulary: Vocabulary, options: Shortli
 
     Raises `ConfigurationError` for a corpus that is empty, or whose target language the vocabulary does not have.
     """
-    pairs = _encoded(stream, vocabulary)
-    if not len(pairs):
-        raise ConfigurationError(f"no pair of the corpus has at most {MAX_PIECES} pieces on both sides")
-    return shortlist_of(_thinned(pairs), vocabulary, options)
+    return shortlist_of(encoded_sample(stream, vocabulary), vocabulary, options)
 
 
 def shortlist_of(pairs: EncodedPairs, vocabulary: Vocabulary, options: ShortlistOptions) -> Shortlist:
@@ -67,7 +64,8 @@ def shortlist_of(pairs: EncodedPairs, vocabulary: Vocabulary, options: Shortlist
     return Shortlist(starts, targets, frequent)
 
 
-def _encoded(stream: PairStream, vocabulary: Vocabulary) -> EncodedPairs:
+def encoded_sample(stream: PairStream, vocabulary: Vocabulary) -> EncodedPairs:
+    """Pairs drawn evenly from the corpus, always the same; raises `ConfigurationError` if all are too long."""
     step = -(-stream.size(0) // MAX_PAIRS)
     sample: Iterator[LabelledPair] = itertools.islice(stream.epoch(0), 0, None, max(1, step))
     parts = []
@@ -78,7 +76,10 @@ def _encoded(stream: PairStream, vocabulary: Vocabulary) -> EncodedPairs:
 
     while some := list(itertools.islice(sample, PAIRS_AT_ONCE)):
         parts.append(encode_pairs(some, vocabulary, encode, MAX_PIECES))
-    return EncodedPairs.together(parts)
+    pairs = EncodedPairs.together(parts)
+    if not len(pairs):
+        raise ConfigurationError(f"no pair of the corpus has at most {MAX_PIECES} pieces on both sides")
+    return _thinned(pairs)
 
 
 def _thinned(pairs: EncodedPairs) -> EncodedPairs:

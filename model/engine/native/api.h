@@ -51,6 +51,30 @@ PUBLIC void dragoman_release(void* network, int count, const int64_t* segments);
 PUBLIC int dragoman_step(void* network, int rows, const int64_t* segments, const int32_t* places,
                          const int32_t* parents, const int32_t* last_pieces, const int32_t* positions,
                          const int32_t* forced, const int32_t* endless, int width, int32_t* pieces, float* scores);
+/* A layer of an LSTM over packed rows, which are dealt to the parts one by one. `pieces` lie part by part, in a part place
+   by place, the longest rows first; `counts` (parts, places) says how many rows of a part reach a place. `table`
+   (characters, 4 * width) is what a piece adds to the gates. `cells` and `hiddens` begin with a state for each row, part
+   by part; one behind each piece follows. `gates` and `squashed` have a row a piece. `weight` is (4 * width, width),
+   and the other way round for the gradients. */
+typedef struct {
+  int32_t width, characters, rows, parts, places, threads;
+  const int32_t* counts;
+  const int64_t* pieces;
+  const float *table, *weight;
+  float *gates, *cells, *squashed, *hiddens;
+} dragoman_recurrence;
+
+/* Gradients: `outputs` (pieces, width) is given; `hidden` and `cell` (rows, width) are given for the last states and
+   become those of the first ones; of each part `weight` (width, 4 * width) and `table` (characters, 4 * width) are made
+   and must begin as zeros. */
+typedef struct {
+  const float* outputs;
+  float *hidden, *cell, *weight, *table;
+} dragoman_recurrence_gradients;
+
+PUBLIC int dragoman_recur(const dragoman_recurrence* r);
+PUBLIC int dragoman_recur_back(const dragoman_recurrence* r, const dragoman_recurrence_gradients* gradients);
+
 /* How many products of this machine's arithmetic differ from those written out one by one: 0 on a sound build. */
 PUBLIC int dragoman_check(int threads);
 /* Floats in a vector: 8 or 16. */

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from dragoman.model.architectures.catalog import ARCHITECTURES, build, describe
 from dragoman.model.architectures.network import Network
+from dragoman.model.architectures.recurrent import RecurrentNetwork
 from dragoman.model.vocabularies.vocabulary import BEGIN, END, PAD
 from torch import Tensor
 
@@ -37,6 +38,7 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
         RECURRENT | {"cell": "gru", "input_feeding": True, "encoder_layers": 2, "decoder_layers": 2},
     ),
     "gru-dot": ("recurrent", RECURRENT | {"attention": "luong-dot", "cell": "gru", "output_bias": "none"}),
+    "lstm-lexicon": ("recurrent", RECURRENT | {"lexicon": True}),
     "character-lstm": ("character-lstm", {"width": 24}),
 }
 # Learning rate and steps that are enough, with a third to spare, for the slowest shape of each.
@@ -58,6 +60,8 @@ def network_of(name: str) -> Network:
     network = fresh(name).eval().requires_grad_(requires_grad=False)
     for parameter in network.parameters():
         parameter.add_(torch.randn_like(parameter), alpha=0.1)
+    if isinstance(network, RecurrentNetwork) and network.lexicon is not None:
+        network.lexicon.uniform_()
     return network
 
 

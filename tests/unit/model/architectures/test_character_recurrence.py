@@ -1,12 +1,13 @@
 """The recurrence written out computes what `torch.nn.LSTM` computes, and its gradients."""
 
 import copy
+from collections.abc import Iterator
 
 import pytest
 import torch
 from dragoman.model.architectures import character_recurrence
 from dragoman.model.architectures.character_lstm import CharacterLstm, CharacterLstmConfig
-from dragoman.model.architectures.character_recurrence import can_run_looked_up, packed
+from dragoman.model.architectures.character_recurrence import can_run_looked_up, packed, run_looked_up
 from dragoman.model.vocabularies.vocabulary import BEGIN, END, PAD
 from torch import Tensor
 
@@ -93,21 +94,82 @@ def test_torch_runs_widths_and_numbers_that_the_compiled_code_does_not_take(widt
     assert not can_run_looked_up(CharacterLstm(CharacterLstmConfig(V, width=width)).to(dtype).encoder)
 
 
+@pytest.fixture
+def in_parts_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(character_recurrence, "PART_ROWS", 2)
+
+
+@pytest.fixture
+def restored_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("in_parts_of_two")
+def test_gradients_are_those_of_torch_when_rows_are_in_parts(network: CharacterLstm, fused: CharacterLstm) -> None:
+    losses = trained_loss(network), trained_loss(fused)
+
+    torch.testing.assert_close(*losses, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(gradients(network), gradients(fused), rtol=1e-5, atol=1e-5)
+
+
+def test_gradients_are_those_of_torch_for_more_pieces_than_one_product_takes() -> None:
+    torch.manual_seed(4)
+    network = CharacterLstm(CharacterLstmConfig(V, width=72)).train()
+    lengths = torch.randint(1, 40, (70, 1))
+    pieces = torch.randint(END + 1, V, (70, 40)).where(torch.arange(40) < lengths, PAD)
+    weights = torch.linspace(-1, 1, 72)
+
+    (network(pieces, pieces)[pieces != PAD] * weights).sum().backward()
+    found = gradients(network)
+    network.zero_grad()
+    (network.eval()(pieces, pieces)[pieces != PAD] * weights).sum().backward()
+
+    torch.testing.assert_close(found, gradients(network), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.usefixtures("in_parts_of_two", "restored_threads")
+def test_recurrence_is_the_same_for_any_number_of_threads(network: CharacterLstm) -> None:
+    recurrences = [trained_recurrence(network, threads) for threads in (1, 2, 3)]
+
+    assert all(part.equal(same) for part, same in zip(recurrences[0], recurrences[1], strict=True))
+    assert all(part.equal(same) for part, same in zip(recurrences[0], recurrences[2], strict=True))
+
+
+def trained_recurrence(network: CharacterLstm, threads: int) -> list[Tensor]:
+    """Outputs of the encoder over rows in parts, what the rows end with, and the gradients of all that it takes."""
+    torch.set_num_threads(threads)
+    network.zero_grad()
+    state = [torch.linspace(-1, 1, 3 * WIDTH).view(3, WIDTH).requires_grad_() for _ in range(2)]
+    outputs, (hidden, cell) = run_looked_up(network.encoder, packed(SOURCE), (state[0], state[1]))
+    torch.cat([outputs, hidden, cell]).square().sum().backward()  # type: ignore[no-untyped-call]
+    leaves = [*state, *network.encoder.parameters()]
+    return [outputs, hidden, cell, *(leaf.grad for leaf in leaves if leaf.grad is not None)]
+
+
 def test_rows_are_packed_place_by_place_the_longest_first() -> None:
     rows = packed(SOURCE)
 
     assert rows.order.tolist() == [1, 2, 0]
-    assert rows.counts == (3, 3, 2, 1, 1)
+    assert rows.counts.tolist() == [[3, 3, 2, 1, 1]]
     assert rows.pieces.tolist() == [9, 7, 33, 17, 25, END, 23, END, 9, END]
     assert SOURCE.flatten()[rows.places].equal(rows.pieces)
 
 
-def test_each_piece_finds_the_state_behind_the_one_before_it() -> None:
+@pytest.mark.usefixtures("in_parts_of_two")
+def test_rows_are_dealt_to_as_few_parts_as_hold_them() -> None:
     rows = packed(SOURCE)
 
-    assert rows.before.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 9, 11]
-    assert rows.ends.tolist() == [12, 10, 8]
-    assert rows.steps == [(3, 0, 0), (3, 3, 3), (2, 6, 6), (1, 8, 9), (1, 9, 11)]
+    assert rows.order.tolist() == [1, 0, 2]
+    assert rows.counts.tolist() == [[2, 2, 1, 1, 1], [1, 1, 1, 0, 0]]
+    assert rows.pieces.tolist() == [9, 33, 17, END, 23, 9, END, 7, 25, END]
+    assert SOURCE.flatten()[rows.places].equal(rows.pieces)
+
+
+@pytest.mark.usefixtures("in_parts_of_two")
+def test_each_row_ends_with_the_state_behind_its_last_piece() -> None:
+    assert packed(SOURCE).ends.tolist() == [9, 6, 12]
 
 
 def test_row_of_padding_ends_with_the_state_it_began_with() -> None:

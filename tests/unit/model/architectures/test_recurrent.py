@@ -1,5 +1,6 @@
 """What is the recurrent networks' own; what all architectures share is in test_architecture_contract."""
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -129,3 +130,16 @@ def test_dropout_acts_in_training_only(shape: dict[str, object]) -> None:
 
     assert not torch.equal(network.train()(SOURCE, TARGET), network(SOURCE, TARGET))
     assert torch.equal(network.eval()(SOURCE, TARGET), network(SOURCE, TARGET))
+
+
+def test_lexicon_adds_the_logarithm_of_what_it_says_of_the_places_looked_at() -> None:
+    torch.manual_seed(8)
+    network = RecurrentNetwork(RecurrentConfig(40, width=6, state=8, lexicon=True)).eval().requires_grad_(False)
+    assert network.lexicon is not None
+    silent = network.step(torch.tensor([BEGIN]), network.start(SOURCE[:1]))
+    # Whatever the decoder looks at, 12 is its translation.
+    network.lexicon[:, 12] = 1
+    added = network.step(torch.tensor([BEGIN]), network.start(SOURCE[:1])) - silent
+
+    assert added[0, 12].item() == pytest.approx(math.log(1.001) - math.log(0.001), abs=1e-4)
+    assert added[0].count_nonzero() == 1

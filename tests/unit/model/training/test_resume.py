@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from dragoman.errors import ConfigurationError
+from dragoman.model.checkpoint_config import WEIGHTS
 from dragoman.model.training import loop as looping
 from dragoman.model.training import shipping
 from dragoman.model.training.config import TrainConfig
@@ -87,6 +88,16 @@ def test_killed_run_ends_with_the_same_bits_when_resumed(
     resume(config, folder, ignore, folder / "killed")
 
     assert_equal(final_tensors(folder / "whole"), final_tensors(folder / "killed"))
+
+
+def test_killed_run_with_a_lexicon_ships_the_same_bits_when_resumed(folder: Path, make_config: MakeConfig) -> None:
+    network = {"architecture": "recurrent", "width": 16, "state": 16, "max_positions": 128, "lexicon": True}
+    config = TrainConfig.model_validate(make_config(run=SHAKY["run"]).model_dump() | {"network": network})
+    whole = (train(config, folder, ignore, folder / "whole") / WEIGHTS).read_bytes()
+    with pytest.raises(KilledError):
+        train(config, folder, killed_at(7), folder / "killed")
+
+    assert (resume(config, folder, ignore, folder / "killed") / WEIGHTS).read_bytes() == whole
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

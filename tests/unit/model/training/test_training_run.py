@@ -242,3 +242,14 @@ def test_output_of_something_else_is_refused_before_the_corpus_is_read(folder: P
 
     with pytest.raises(CheckpointError, match="exists and is not a checkpoint"):
         run(make_config(), folder)
+
+
+def test_lexicon_is_learned_from_the_corpus_and_shipped(folder: Path, make_config: MakeConfig) -> None:
+    network = {"architecture": "recurrent", "width": 16, "state": 16, "max_positions": 128, "lexicon": True}
+    config = TrainConfig.model_validate(make_config().model_dump() | {"network": network})
+    checkpoint = load_checkpoint(run(config, folder), torch.device("cpu"))
+
+    lexicon = checkpoint.network.get_buffer("lexicon")
+    [sleeps], [sleeps_in_french] = (checkpoint.vocabulary.encode([text]) for text in ("sleeps", "dort"))
+    assert lexicon.sum(1).max().item() == pytest.approx(1, abs=1e-2)
+    assert lexicon[sleeps][:, sleeps_in_french].max().item() > 0.2
