@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from ..errors import DragomanError, TransientError
+from ..failpoints import reached
 from .bulk import BulkInsert, array_literal, quoted
 from .errors import address, classify, database_errors
 from .records import (
@@ -73,9 +74,12 @@ def settle(engine: Engine, settlement: Settlement) -> Receipt:
     Raises `CommitUnknownError` or another `TransientError` (repeat the same settlement), or `DragomanError`
     when PostgreSQL refuses a row for good; then nothing of the settlement is written.
     """
+    reached("before-begin")
     with database_errors(engine), engine.connect() as connection:
         receipt = _write(connection, settlement)
+        reached("before-commit")
         _commit(connection)
+    reached("after-commit")
     return receipt
 
 
@@ -104,6 +108,7 @@ def _write_held(connection: Connection, settlement: Settlement) -> Receipt:
     # In one order everywhere: two workers with the same jobs then wait for each other instead of deadlocking.
     rows.sort(key=lambda row: row.job_id.int)
     recorded = frozenset[UUID](_insert_rows(connection, rows))
+    reached("after-insert")
     used = {row.batch_id for row in rows if row.job_id in recorded}
     _insert_batches(connection, [entry for entry in settlement.batches if entry.id in used])
     _insert_events(connection, _first_events(settlement.events, recorded))

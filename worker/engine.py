@@ -9,6 +9,7 @@ from uuid import uuid4
 import structlog
 
 from ..errors import DragomanError
+from ..failpoints import reached
 from ..model.decoding import SearchOptions
 from ..model.translator import Translation
 from ..schemas.reasons import Reason
@@ -62,7 +63,9 @@ class Engine(Stage):
                 in_time.append(segment)
             else:
                 outcomes.append(refused(self._pipeline.identity, segment.delivery, segment.job, refusal))
+        reached("before-translate")
         outcomes += self._translate(batch.key, tuple(in_time), attempt=1)
+        reached("after-translate")
         if outcomes:
             self._pipeline.finished.put(outcomes)
 

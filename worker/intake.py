@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy import Engine
 
 from ..errors import DragomanError, TransientError
+from ..failpoints import reached
 from ..storage.engine import transaction
 from ..storage.leases import Lease, LeaseRequest, acquire_leases
 from ..storage.quarantine import QuarantinedRange, record_quarantine
@@ -63,6 +64,7 @@ class Intake:
             # Only the group can say whose the partition is now, so we leave it and join it anew; taking the lease
             # back ourselves would fence the rightful owner.
             raise ClientLostError("another worker has taken a partition over")
+        reached("poll")
         self.last_poll_seconds = time.monotonic()
         self._lease_again(broker)
         received = [self._pipeline.assignments.receive(message) for message in broker.poll(POLL_SECONDS)]

@@ -21,6 +21,7 @@ from confluent_kafka import (
 )
 from confluent_kafka import Message as KafkaMessage
 
+from ..failpoints import reached
 from ..kafka_settings import kafka_client_config
 from ..settings import Settings
 from .broker import ClientLostError, Position, RebalanceListener
@@ -129,6 +130,7 @@ class KafkaBroker:
         now = time.monotonic()
         if not changed or self._commit_outstanding or now - self._committed_at_seconds < COMMIT_SECONDS:
             return
+        reached("before-offset-commit")
         try:
             self._client.commit(
                 offsets=[TopicPartition(*partition, offset) for partition, offset in changed.items()],
