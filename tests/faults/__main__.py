@@ -29,8 +29,8 @@ def main(numbers: tuple[str, ...], seed: int, folder: Path | None, report: Path 
             verdict = run_fault(ground, fault, root / f"{fault.number}-{seed}-{time.time():.0f}", seed)
             verdicts.append(verdict)
             _tell(verdict, time.monotonic() - start)
-    if report:
-        write_report(report, verdicts)
+            if report:
+                write_report(report, [verdict])
     raise SystemExit(any(not verdict.passed for verdict in verdicts))
 
 

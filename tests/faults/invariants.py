@@ -182,10 +182,10 @@ def poison_is_buried(arena: Arena) -> list[str]:
     """I10: every poison has exactly one row, rejected or failed, that says where it lay; duplicates share one."""
     rows: dict[tuple[str, int, int], str] = {}
     jobs: dict[str, str] = {}
-    for job, status, *place in arena.query(
+    for job, status, topic, number, offset in arena.query(
         "SELECT job_id, status, kafka_topic, kafka_partition, kafka_offset FROM translation"
     ):
-        rows[(place[0], place[1], place[2])] = jobs[str(job)] = status
+        rows[(topic, number, offset)] = jobs[str(job)] = status
     skipped = arena.query("SELECT topic, partition, first_offset, last_offset FROM quarantine")
     wrong = []
     for entry in arena.journal.snapshot():

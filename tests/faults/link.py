@@ -190,7 +190,7 @@ class PostgresJudge:
         self.waits_for_answer = False
 
     def request(self, data: bytes) -> list[bytes]:
-        passing = []
+        passing: list[bytes] = []
         for message in self._messages.feed(data):
             if postgres_frames.is_commit(message):
                 if self._proxy.strikes(Charge.LOSE_COMMIT):

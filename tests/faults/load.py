@@ -163,7 +163,7 @@ class Load:
                 self._again.append(parcel)
             self._pending.remove(pending)
 
-        message = OutgoingMessage(topic, parcel.message_key, parcel.value, [])  # type: ignore[arg-type]
+        message = OutgoingMessage(topic, parcel.message_key, parcel.value, [])
         while not self._publisher.publish(message, reported):
             self._publisher.poll(0.05)
 

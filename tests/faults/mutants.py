@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from dragoman.producer.publisher import DeliveryReport
 from dragoman.storage import settlement
 from dragoman.storage.records import OutboxEvent, Receipt, Settlement
 from dragoman.worker import assignments, offsets, relay, settler
@@ -14,7 +15,7 @@ def no_epoch_check() -> None:
     def everybody(_: Any, wanted: Settlement) -> dict[tuple[str, int], int]:
         return {(entry.topic, entry.partition): entry.epoch for entry in wanted.progress}
 
-    settlement._lock_leases = everybody
+    _replace(settlement, "_lock_leases", everybody)
     settlement.ADVANCE_LEASES = settlement.ADVANCE_LEASES.replace("AND lease.epoch = done.epoch", "")
 
 
@@ -24,7 +25,7 @@ def no_returning_gate() -> None:
     def all_events(events: Iterable[OutboxEvent], _: Any) -> list[OutboxEvent]:
         return list(events)
 
-    settlement._first_events = all_events
+    _replace(settlement, "_first_events", all_events)
 
 
 def highest_offset() -> None:
@@ -43,12 +44,12 @@ def highest_offset() -> None:
         def next_offset(self) -> int:
             return self._highest
 
-    assignments.OffsetTracker = Highest  # type: ignore[misc]
+    _replace(assignments, "OffsetTracker", Highest)
 
 
 def unknown_commit_is_success() -> None:
     """A COMMIT without an answer counts as done."""
-    plain = settler.settle
+    plain = settlement.settle
 
     def optimistic(engine: Any, wanted: Settlement) -> Receipt:
         try:
@@ -56,18 +57,18 @@ def unknown_commit_is_success() -> None:
         except settlement.CommitUnknownError:
             return Receipt(frozenset(row.job_id for row in wanted.rows), frozenset(), frozenset())
 
-    settler.settle = optimistic
+    _replace(settler, "settle", optimistic)
 
 
 def progress_first() -> None:
     """The offset moves in a transaction of its own, before the outcomes: as if Kafka's commit came first."""
-    plain = settler.settle
+    plain = settlement.settle
 
     def hasty(engine: Any, wanted: Settlement) -> Receipt:
         plain(engine, Settlement(wanted.group_id, (), (), wanted.progress))
         return plain(engine, wanted)
 
-    settler.settle = hasty
+    _replace(settler, "settle", hasty)
 
 
 def relay_without_acknowledgement() -> None:
@@ -77,10 +78,14 @@ def relay_without_acknowledgement() -> None:
         tally = relay._Tally(len(claimed))
         for entry in claimed:
             self._publisher.publish(relay._message(entry), lambda _: None)
-            tally.listener(entry.id)(relay.DeliveryReport())
+            tally.listener(entry.id)(DeliveryReport(None))
         return tally
 
-    relay.Relay._publish = hopeful  # type: ignore[method-assign]
+    _replace(relay.Relay, "_publish", hopeful)
+
+
+def _replace(owner: object, name: str, value: object) -> None:
+    setattr(owner, name, value)
 
 
 MUTANTS: dict[str, Callable[[], None]] = {

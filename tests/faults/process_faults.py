@@ -65,6 +65,21 @@ def freeze_beyond_the_session(arena: Arena) -> None:
     arena.saw(f"{fenced:.0f} of its writes were fenced")
 
 
+def freeze_before_a_transaction(arena: Arena) -> None:
+    for worker in arena.fleet.running:
+        worker.kill()
+    zombie = arena.fleet.start(DRAGOMAN_FAILPOINT="before-begin:stop:3")
+    wait_until(lambda: zombie.events("failpoint_reached"), "the worker freezes with outcomes in its hands")
+    before = arena.rows()
+    arena.fleet.start()
+    took = wait_until(lambda: arena.rows() > before, "a successor records")
+    arena.saw(f"successor's first row after {took:.1f} s, its start included")
+    zombie.send(signal.SIGCONT)
+    wait_until(lambda: zombie.events("partitions_fenced") or zombie.events("outcomes_recorded"), "the zombie writes")
+    wait_until(zombie.ready, "the zombie is a worker again")
+    arena.bite("outcomes of a zombie fenced", zombie.metric("dragoman_fenced_writes_total"))
+
+
 def freeze_inside_a_transaction(arena: Arena) -> None:
     for worker in arena.fleet.running:
         worker.kill()
@@ -154,6 +169,7 @@ PROCESS_FAULTS = (
     Fault("1", "worker killed", "SIGKILL at random moments, supervised", kill_at_random),
     Fault("2", "worker killed at each failpoint", "DRAGOMAN_FAILPOINT=NAME:kill:N", kill_at_failpoints, CALM),
     Fault("3", "worker frozen beyond its session", "SIGSTOP, SIGCONT after the takeover", freeze_beyond_the_session),
+    Fault("3b", "zombie writes", "failpoint before-begin:stop, SIGCONT", freeze_before_a_transaction, CALM),
     Fault("4", "worker frozen inside a transaction", "failpoint after-insert:stop", freeze_inside_a_transaction, CALM),
     Fault("5", "worker stopped under load", "SIGTERM", terminate_under_load),
     Fault("6", "worker stopped, Kafka frozen", "SIGSTOP the broker, SIGTERM", terminate_while_kafka_is_frozen),

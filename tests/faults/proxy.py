@@ -16,6 +16,8 @@ from dragoman.tests.faults.conditions import CLEAR, Charge, Conditions
 from dragoman.tests.faults.link import Link
 
 ANSWER_SECONDS = 20.0
+# What a connection that was reset may take to end.
+LAST_SECONDS = 2.0
 Protocol = Literal["kafka", "postgres"]
 T = TypeVar("T")
 
@@ -33,6 +35,7 @@ class Proxy:
         self._charges: Counter[Charge] = Counter()
         self._links: set[Link] = set()
         self._server: asyncio.Server | None = None
+        self._closing = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"{protocol}-proxy", daemon=True)
 
@@ -108,6 +111,9 @@ class Proxy:
             writer.close()
             return
         link = Link(self, (reader, writer), far)
+        if self._closing:
+            link.reset()
+            return
         self._links.add(link)
         try:
             await link.run()
@@ -115,13 +121,15 @@ class Proxy:
             self._links.discard(link)
 
     async def _close(self) -> None:
+        self._closing = True
         await self._refuse()
         for link in list(self._links):
             link.reset()
         rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
+        if rest:
+            _, late = await asyncio.wait(rest, timeout=LAST_SECONDS)
+            for task in late:
+                task.cancel()
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(ANSWER_SECONDS)
