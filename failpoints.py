@@ -87,9 +87,12 @@ def _unusable(text: str) -> ConfigurationError:
     )
 
 
-def _from_environment() -> _Armed | None:
+def arm() -> None:
+    """Read DRAGOMAN_FAILPOINT; raises `ConfigurationError`. Done at import, and by a test after a fork."""
+    global _armed
     text = os.environ.get(VARIABLE)
-    return _Armed(Failpoint.parse(text)) if text else None
+    _armed = _Armed(Failpoint.parse(text)) if text else None
 
 
-_armed = _from_environment()
+_armed: _Armed | None = None
+arm()

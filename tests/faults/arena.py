@@ -90,7 +90,7 @@ class Arena:
         self.journal = Journal(self.folder / "journal.jsonl")
         self._resources.callback(self.journal.close)
         self.load = Load(self.settings, self.journal, self.seed, self.setup.mix)
-        self.fleet = Fleet(self._recipe(), self.folder)
+        self.fleet = Fleet(self._recipe(), self.folder, self.ground.nursery)
         self._resources.callback(self.fleet.kill_all)
         self.fleet.start_ready(self.setup.workers)
         self.load.start()

@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 from dragoman.tests.faults.entry import VARIABLE, Temper
+from dragoman.tests.faults.nursery import Forked, Nursery
 
 PATIENCE_SECONDS = 120.0
 # SIGTERM to exit: the drain, the last offset commit, the leaving of the group.
@@ -55,13 +56,15 @@ class Footprint:
 class Worker:
     """One worker process; its log is a file of JSON lines."""
 
-    def __init__(self, recipe: Recipe, log_path: Path) -> None:
+    def __init__(self, recipe: Recipe, log_path: Path, nursery: Nursery) -> None:
         self.log_path = log_path
         self.recipe = recipe
         environment = os.environ | dict(recipe.environment) | {VARIABLE: recipe.temper.to_json()}
-        command = [*recipe.before, sys.executable, "-m", "dragoman.tests.faults.entry"]
-        with (recipe.log_to or log_path).open("ab") as log:
-            self.process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stderr=log)
+        self.process: Forked | subprocess.Popen[bytes] = (
+            _spawn(recipe, environment, log_path)
+            if recipe.before
+            else nursery.start(environment, recipe.log_to or log_path)
+        )
         self.expected_end = False  # somebody kills it on purpose
         self.baseline: Footprint | None = None
         self._port: int | None = None
@@ -145,11 +148,18 @@ class Worker:
         return self.log_path.read_text(errors="replace").splitlines() if self.log_path.exists() else []
 
 
+def _spawn(recipe: Recipe, environment: Mapping[str, str], log_path: Path) -> subprocess.Popen[bytes]:
+    command = [*recipe.before, sys.executable, "-m", "dragoman.tests.faults.entry"]
+    with (recipe.log_to or log_path).open("ab") as log:
+        return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stderr=log)
+
+
 class Fleet:
     """All workers of a run, ended ones too."""
 
-    def __init__(self, recipe: Recipe, folder: Path) -> None:
+    def __init__(self, recipe: Recipe, folder: Path, nursery: Nursery) -> None:
         self.recipe = recipe
+        self._nursery = nursery
         self.all: list[Worker] = []
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -162,7 +172,7 @@ class Fleet:
         """A worker that may not be ready yet."""
         chosen = recipe or self.recipe
         chosen = Recipe(dict(chosen.environment) | variables, chosen.temper, chosen.before, chosen.log_to)
-        worker = Worker(chosen, self._folder / f"worker-{len(self.all) + 1}.log")
+        worker = Worker(chosen, self._folder / f"worker-{len(self.all) + 1}.log", self._nursery)
         self.all.append(worker)
         return worker
 

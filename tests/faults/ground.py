@@ -6,6 +6,7 @@ from typing import Self
 
 from dragoman.compose.local import KafkaOptions, LocalStack, StackOptions
 from dragoman.compose.local.ports import HOST, free_port
+from dragoman.tests.faults.nursery import Nursery
 from dragoman.tests.faults.proxy import Proxy
 from sqlalchemy.engine import make_url
 
@@ -24,6 +25,7 @@ class Ground:
 
     def __enter__(self) -> Self:
         self._resources.enter_context(self.stack)
+        self.nursery = self._resources.enter_context(Nursery())
         proxied = self.stack.kafka.proxied_port
         self.kafka_proxy = self._resources.enter_context(Proxy(self._kafka_proxy_port, proxied, "kafka"))
         database = self.stack.postgres.port
