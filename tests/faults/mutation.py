@@ -3,6 +3,7 @@
 Each mutant is played the fault that should catch it; one that is not caught is a hole in the suite.
 """
 
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from dragoman.tests.faults.running import run_fault
 CAUGHT_BY = {
     "no_epoch_check": "3b",
     "no_returning_gate": "46",
-    "highest_offset": "1",
+    "highest_offset": "1b",
     "unknown_commit_is_success": "34b",
     "progress_first": "2",
     "relay_without_acknowledgement": "54",
@@ -44,7 +45,7 @@ def main(names: tuple[str, ...], seed: int) -> None:
         for name in names or MUTANTS:
             start = time.monotonic()
             verdict = run_fault(ground, mutated(name), root / f"{name}-{start:.0f}", seed)
-            invariants = [problem for problem in verdict.problems if problem[:1] == "I" or problem.startswith("noted")]
+            invariants = [problem for problem in verdict.problems if re.match(r"I\d+:|noted", problem)]
             if not invariants:
                 missed.append(name)
             word = "caught" if invariants else "MISSED"

@@ -8,7 +8,9 @@ from dragoman.tests.faults.arena import Arena, Setup
 from dragoman.tests.faults.fault import Fault
 from dragoman.tests.faults.fleet import Worker, wait_until
 from dragoman.tests.faults.ground import SESSION_SECONDS
+from dragoman.tests.faults.invariants import lost_so_far
 from dragoman.tests.faults.load import Mix
+from dragoman.tests.faults.poison import CANARY
 
 KILLS = 6
 FAILPOINTS = (
@@ -50,6 +52,21 @@ def kill_at_failpoints(arena: Arena) -> None:
         arena.bite(f"killed {name}")
 
 
+def kill_amid_a_backlog(arena: Arena) -> None:
+    dice = random.Random(arena.seed)
+    for worker in arena.fleet.running:
+        worker.kill()
+    for _ in range(3):
+        texts = [f"{CANARY} {'word ' * dice.randint(1, 60)} {dice.random()}" for _ in range(700)]
+        arena.load.publish_texts("jobs.bulk", texts)
+        doomed = arena.fleet.start(DRAGOMAN_FAILPOINT="after-commit:kill:3")
+        doomed.expected_end = True
+        wait_until(lambda: not doomed.running, "the worker dies behind its third COMMIT")  # noqa: B023 - called at once
+        early = lost_so_far(arena)
+        assert not early, early[0]
+        arena.bite("workers killed with batches out of order behind them")
+
+
 def freeze_beyond_the_session(arena: Arena) -> None:
     victim = arena.fleet.running[0]
     before = arena.epochs()
@@ -70,14 +87,19 @@ def freeze_before_a_transaction(arena: Arena) -> None:
         worker.kill()
     zombie = arena.fleet.start(DRAGOMAN_FAILPOINT="before-begin:stop:3")
     wait_until(lambda: zombie.events("failpoint_reached"), "the worker freezes with outcomes in its hands")
-    before = arena.rows()
+    arena.stall_file.touch()  # so that the successor has not recorded the same jobs when the zombie writes
+    before = arena.epochs()
     arena.fleet.start()
-    took = wait_until(lambda: arena.rows() > before, "a successor records")
-    arena.saw(f"successor's first row after {took:.1f} s, its start included")
+    took = wait_until(lambda: arena.epochs() > before, "a successor takes over")
+    arena.saw(f"taken over after {took:.1f} s, the start of the successor included")
     zombie.send(signal.SIGCONT)
-    wait_until(lambda: zombie.events("partitions_fenced") or zombie.events("outcomes_recorded"), "the zombie writes")
+    told = ("partitions_fenced", "outcomes_recorded", "client_rebuilt")
+    recorded = len(zombie.events("outcomes_recorded"))
+    wait_until(lambda: sum(len(zombie.events(name)) for name in told) > recorded, "the zombie writes")
+    arena.stall_file.unlink()
     wait_until(zombie.ready, "the zombie is a worker again")
     arena.bite("outcomes of a zombie fenced", zombie.metric("dragoman_fenced_writes_total"))
+    arena.bite("zombies woken up")
 
 
 def freeze_inside_a_transaction(arena: Arena) -> None:
@@ -167,6 +189,9 @@ CALM = Setup(mix=Mix(jobs_per_second=40), warm_up_rows=50)
 
 PROCESS_FAULTS = (
     Fault("1", "worker killed", "SIGKILL at random moments, supervised", kill_at_random),
+    Fault(
+        "1b", "worker killed amid a backlog", "failpoint after-commit:kill, 700 jobs waiting", kill_amid_a_backlog, CALM
+    ),
     Fault("2", "worker killed at each failpoint", "DRAGOMAN_FAILPOINT=NAME:kill:N", kill_at_failpoints, CALM),
     Fault("3", "worker frozen beyond its session", "SIGSTOP, SIGCONT after the takeover", freeze_beyond_the_session),
     Fault("3b", "zombie writes", "failpoint before-begin:stop, SIGCONT", freeze_before_a_transaction, CALM),

@@ -34,6 +34,8 @@ def run_fault(ground: Ground, fault: Fault, folder: Path, seed: int) -> Verdict:
                 problems += finish(arena)
             finally:
                 ground.heal()  # before the database is dropped
+    except AssertionError as error:
+        problems.append(str(error))
     except Exception as error:  # noqa: BLE001 - a verdict about whatever it is
         problems.append(f"{type(error).__name__}: {error}")
     if arena is None:
