@@ -18,7 +18,7 @@ from dragoman.storage.engine import create_database_engine, transaction
 from dragoman.storage.migrate import upgrade
 from dragoman.tests.faults.audit import install_audit
 from dragoman.tests.faults.entry import Temper
-from dragoman.tests.faults.fleet import Fleet, Recipe, wait_until
+from dragoman.tests.faults.fleet import Fleet, Recipe, Worker, wait_until
 from dragoman.tests.faults.ground import SESSION_SECONDS, Ground
 from dragoman.tests.faults.journal import Journal
 from dragoman.tests.faults.load import LANES, Load, Mix
@@ -147,6 +147,11 @@ class Arena:
 
     def epochs(self) -> int:
         return int(self.query("SELECT coalesce(sum(epoch), 0) FROM ingest_lease")[0][0])
+
+    def owned_by(self, worker: Worker) -> int:
+        """How many leases say that they are this worker's."""
+        name = worker.events("worker_started")[0]["worker_id"]
+        return int(self.query("SELECT count(*) FROM ingest_lease WHERE owner = :name", name=name)[0][0])
 
     def leases(self) -> dict[Partition, int | None]:
         """How far each partition is finished, as the database has it."""

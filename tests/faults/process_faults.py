@@ -88,9 +88,8 @@ def freeze_before_a_transaction(arena: Arena) -> None:
     zombie = arena.fleet.start(DRAGOMAN_FAILPOINT="before-begin:stop:3")
     wait_until(lambda: zombie.events("failpoint_reached"), "the worker freezes with outcomes in its hands")
     arena.stall_file.touch()  # so that the successor has not recorded the same jobs when the zombie writes
-    before = arena.epochs()
     arena.fleet.start()
-    took = wait_until(lambda: arena.epochs() > before, "a successor takes over")
+    took = wait_until(lambda: not arena.owned_by(zombie), "a successor takes over all of its partitions")
     arena.saw(f"taken over after {took:.1f} s, the start of the successor included")
     zombie.send(signal.SIGCONT)
     told = ("partitions_fenced", "outcomes_recorded", "client_rebuilt")
@@ -108,10 +107,9 @@ def freeze_inside_a_transaction(arena: Arena) -> None:
     frozen = arena.fleet.start(DRAGOMAN_FAILPOINT="after-insert:stop:3")
     wait_until(lambda: frozen.events("failpoint_reached"), "the worker freezes inside a transaction")
     arena.bite("frozen with a lease locked")
-    before = arena.rows()
     arena.fleet.start()
-    took = wait_until(lambda: arena.rows() > before, "a successor records")
-    arena.saw(f"successor's first row after {took:.1f} s, its start included")
+    took = wait_until(lambda: not arena.owned_by(frozen), "a successor takes over the locked leases too")
+    arena.saw(f"all leases taken over after {took:.1f} s, the start of the successor included")
     frozen.send(signal.SIGCONT)
     wait_until(lambda: frozen.metric("dragoman_settle_failures_total") > 0, "the frozen one's transaction has failed")
 
