@@ -56,6 +56,8 @@ class Arena:
         self._loads = 0
         # What retention took before anybody read it, up to these offsets.
         self.expired: dict[Partition, int] = {}
+        # Partitions in which records were made unreadable: what is in quarantine there counts as answered.
+        self.spoiled: set[Partition] = set()
         self._resources = ExitStack()
         folder.mkdir(parents=True, exist_ok=True)
         self._events = self._resources.enter_context((folder / "events.jsonl").open("a"))

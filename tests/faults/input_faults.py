@@ -8,6 +8,7 @@ from dragoman.tests.faults.arena import Arena, Setup
 from dragoman.tests.faults.entry import Poison, Temper
 from dragoman.tests.faults.fault import Fault
 from dragoman.tests.faults.fleet import Recipe, wait_until
+from dragoman.tests.faults.invariants import at_rest
 from dragoman.tests.faults.load import Mix
 from dragoman.tests.faults.process_faults import pause
 
@@ -74,6 +75,33 @@ def explode(arena: Arena) -> None:
         arena.bite(f"bombs in {codec}", 1 - left)
     took = arena.wait_rows(500)
     arena.saw(f"{500 / took:.0f} rows/s beside {BOMB_BYTES // 1_000_000} MB of zeros in each codec")
+
+
+def corrupt_a_record(arena: Arena) -> None:
+    arena.load.stop()
+    wait_until(lambda: at_rest(arena), "everything before is finished")
+    for worker in arena.fleet.running:
+        worker.kill()
+    arena.new_load()
+    pause(2)
+    arena.load.stop()
+    arena.ground.stack.kafka.stop()
+    logs = arena.ground.stack.kafka.directory.glob(f"data/{arena.topics()[1]}-*/*.log")
+    segment = max(logs, key=lambda path: path.stat().st_size)
+    _flip_last_byte(segment)
+    arena.spoiled.add((arena.topics()[1], int(segment.parent.name.rpartition("-")[2])))
+    arena.bite("records with a flipped bit")
+    arena.ground.stack.kafka.start()
+    arena.fleet.start_ready(arena.setup.workers)
+    took = wait_until(lambda: arena.query("SELECT 1 FROM quarantine"), "the record is in quarantine", 60)
+    arena.saw(f"in quarantine {took:.1f} s after the workers were ready")
+    arena.new_load()
+
+
+def _flip_last_byte(segment: Path) -> None:
+    content = bytearray(segment.read_bytes())
+    content[len(content.rstrip(b"\0")) - 1] ^= 1
+    segment.write_bytes(content)
 
 
 def publish_again(arena: Arena) -> None:
@@ -155,6 +183,7 @@ INPUT_FAULTS = (
     Fault("43", "texts that the model fails on", "it raises, or scores NaN", choke_the_model),
     Fault("43b", "a text that crashes the model", "SIGSEGV in the model's pass", crash_the_model),
     Fault("44", "decompression bombs", "60 MB of zeros in gzip, lz4, zstd", explode),
+    Fault("45", "corrupt record", "a bit flipped in a segment while the broker is down", corrupt_a_record),
     Fault("46", "jobs published ten times", "same id, both topics, all partitions", publish_again),
     Fault(
         "52",

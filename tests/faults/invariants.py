@@ -5,7 +5,7 @@ worker has no ordering mode.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
@@ -41,7 +41,8 @@ def one_row_a_job(arena: Arena) -> list[str]:
         str(job): (status, same)
         for job, status, same in arena.query("SELECT job_id, status, target_text = source_text FROM translation")
     }
-    jobs = {entry.key for entry in arena.journal.snapshot() if not entry.poison and not _expired(arena, entry)}
+    excused = _excused(arena)
+    jobs = {entry.key for entry in arena.journal.snapshot() if not entry.poison and not excused(entry)}
     wrong = [job for job in jobs if job in rows and rows[job] != ("translated", True)]
     twice = arena.query(
         "SELECT kafka_topic, kafka_partition, kafka_offset FROM translation GROUP BY 1, 2, 3 HAVING count(*) > 1"
@@ -53,13 +54,23 @@ def one_row_a_job(arena: Arena) -> list[str]:
     ]
 
 
-def _expired(arena: Arena, entry: Acknowledged) -> bool:
-    """Whether the suite itself took the message away before anybody read it."""
-    return entry.offset < arena.expired.get((entry.topic, entry.partition), 0)
+def _excused(arena: Arena) -> Callable[[Acknowledged], bool]:
+    """Whether the suite itself took the message away, or spoiled it and it is in quarantine."""
+    skipped = arena.query("SELECT topic, partition, first_offset, last_offset FROM quarantine")
+
+    def excused(entry: Acknowledged) -> bool:
+        key = (entry.topic, entry.partition)
+        if entry.offset < arena.expired.get(key, 0):
+            return True
+        ranges = [(first, last) for topic, number, first, last in skipped if (topic, number) == key]
+        return key in arena.spoiled and any(first <= entry.offset <= last for first, last in ranges)
+
+    return excused
 
 
 def lost_so_far(arena: Arena) -> list[str]:
     """I3 at any time: whatever lies before the lease's offset has its row."""
+    excused = _excused(arena)
     with arena.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
         leases = {
             (t, p): o
@@ -69,7 +80,7 @@ def lost_so_far(arena: Arena) -> list[str]:
     lost = [
         f"{entry.key} at {entry.topic}/{entry.partition}/{entry.offset}"
         for entry in arena.journal.snapshot()
-        if not entry.poison and not _expired(arena, entry)
+        if not entry.poison and not excused(entry)
         if entry.offset < (leases.get((entry.topic, entry.partition)) or 0)
         if entry.key not in rows
     ]
