@@ -46,7 +46,7 @@ LIMITS = (
 )
 # Locks are taken in the order of the sort, so that two settlements cannot deadlock.
 LOCK_LEASES = """
-SELECT topic, partition, epoch FROM ingest_lease
+SELECT topic, partition, epoch, next_offset FROM ingest_lease
 WHERE group_id = %s AND (topic, partition) IN (SELECT * FROM unnest(%s::text[], %s::integer[]))
 ORDER BY topic, partition FOR UPDATE
 """
@@ -120,7 +120,14 @@ def _lock_leases(connection: Connection, settlement: Settlement) -> dict[Partiti
     topics = array_literal((entry.topic for entry in settlement.progress), quoted)
     partitions = array_literal((entry.partition for entry in settlement.progress), str)
     leases = connection.exec_driver_sql(LOCK_LEASES, (settlement.group_id, topics, partitions))
-    return {(topic, partition): epoch for topic, partition, epoch in leases}
+    recorded = {(entry.topic, entry.partition): entry.recorded_offset or 0 for entry in settlement.progress}
+    # A lease behind what we have recorded is one of a restored database: rows of ours are gone, and to move the offset
+    # on would skip their jobs for ever. Whoever takes the lease anew reads them again.
+    return {
+        (topic, partition): epoch
+        for topic, partition, epoch, next_offset in leases
+        if (next_offset or 0) >= recorded[topic, partition]
+    }
 
 
 def _first_events(events: Iterable[OutboxEvent], recorded: frozenset[UUID]) -> list[OutboxEvent]:

@@ -30,6 +30,7 @@ class Assignment:
         self.epoch = epoch
         self.tracker = OffsetTracker(next_offset)
         self.settled_offset = next_offset
+        self.recorded_offset: int | None = None  # what the database has said that it has
         self.revoking = False
         self.active = 0  # deliveries that somebody still works on
 
@@ -97,7 +98,8 @@ class Assignments:
                 delivery.assignment.tracker.finish(delivery.message.offset)
                 touched[delivery.assignment.partition] = delivery.assignment
             return tuple(
-                PartitionProgress(*held.partition, held.epoch, held.tracker.next_offset) for held in touched.values()
+                PartitionProgress(*held.partition, held.epoch, held.tracker.next_offset, held.recorded_offset)
+                for held in touched.values()
             )
 
     def settled(self, deliveries: Collection[Delivery], progress: Iterable[PartitionProgress]) -> None:
@@ -107,6 +109,7 @@ class Assignments:
                 held = self._held.get((entry.topic, entry.partition))
                 if held and held.epoch == entry.epoch:
                     held.settled_offset = max(held.settled_offset, entry.next_offset)
+                    held.recorded_offset = held.settled_offset
             self._let_go(deliveries)
 
     def fence(self, progress: Collection[PartitionProgress]) -> bool:
