@@ -190,7 +190,7 @@ PROCESS_FAULTS = (
     Fault(
         "1b", "worker killed amid a backlog", "failpoint after-commit:kill, 700 jobs waiting", kill_amid_a_backlog, CALM
     ),
-    Fault("2", "worker killed at each failpoint", "DRAGOMAN_FAILPOINT=NAME:kill:N", kill_at_failpoints, CALM),
+    Fault("2", "worker killed at each failpoint", "failpoint NAME:kill:N", kill_at_failpoints, CALM),
     Fault("3", "worker frozen beyond its session", "SIGSTOP, SIGCONT after the takeover", freeze_beyond_the_session),
     Fault("3b", "zombie writes", "failpoint before-begin:stop, SIGCONT", freeze_before_a_transaction, CALM),
     Fault("4", "worker frozen inside a transaction", "failpoint after-insert:stop", freeze_inside_a_transaction, CALM),
