@@ -104,7 +104,8 @@ def _delete_before(admin: AdminClient, ends: dict[tuple[str, int], int]) -> None
 
 
 def add_partitions(arena: Arena) -> None:
-    for future in arena.admin().create_partitions([NewPartitions(topic, 10) for topic in arena.topics()]).values():
+    admin = arena.admin()  # kept: its answers die with it
+    for future in admin.create_partitions([NewPartitions(topic, 10) for topic in arena.topics()]).values():
         future.result(20)
     arena.bite("partitions added", 4)
     added = {(topic, number) for topic in arena.topics() for number in (8, 9)}
