@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 TYPING := $(VENV)/typing
 READY := $(VENV)/ready$(if $(TORCH),-$(TORCH))
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format up bench clean
+.PHONY: help demo test check format up faults nemesis bench clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -41,6 +41,15 @@ format: $(READY)  ## apply the formatter and the linter's fixes
 
 up: $(READY)  ## a local Kafka and PostgreSQL until Ctrl-C
 	@$(BIN)/dragoman up
+
+faults: $(READY)  ## every fault of the matrix on real services, about an hour; docs/reliability.md gets the table
+	$(BIN)/python -m dragoman.tests.faults --report docs/reliability.md
+	$(BIN)/python -m dragoman.tests.faults.mutation
+
+SEED ?= 1
+MINUTES ?= 10
+nemesis: $(READY)  ## faults composed at random: make nemesis SEED=1 MINUTES=10
+	$(BIN)/python -m dragoman.tests.faults.nemesis --seed $(SEED) --minutes $(MINUTES)
 
 bench: $(READY)  ## the side-by-side measurements
 	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file; done

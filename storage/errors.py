@@ -84,6 +84,9 @@ def database_errors(engine: Engine) -> Iterator[None]:
         if isinstance(ours, TransientError):
             raise ours from error
         raise ours from None  # the cause may quote somebody's text, and tracebacks are logged
+    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+        # The pool resets a connection that it takes back, and lets the driver's own error through when it is lost.
+        raise TransientError(f"a connection to the database at {address(engine.url)} was lost: try again") from error
 
 
 def address(url: URL) -> str:

@@ -90,12 +90,17 @@ class BatchRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PartitionProgress:
-    """How far a partition is finished, under the epoch we hold: `next_offset` is the next message to read."""
+    """How far a partition is finished, under the epoch we hold: `next_offset` is the next message to read.
+
+    `recorded_offset` is what an earlier settlement of ours has certainly committed, None before the first. A lease
+    that stands before it is fenced: the database was set back.
+    """
 
     topic: str
     partition: int
     epoch: int
     next_offset: int
+    recorded_offset: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

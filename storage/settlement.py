@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from ..errors import DragomanError, TransientError
+from ..failpoints import reached
 from .bulk import BulkInsert, array_literal, quoted
 from .errors import address, classify, database_errors
 from .quarantine import record_quarantine
@@ -45,7 +46,7 @@ LIMITS = (
 )
 # Locks are taken in the order of the sort, so that two settlements cannot deadlock.
 LOCK_LEASES = """
-SELECT topic, partition, epoch FROM ingest_lease
+SELECT topic, partition, epoch, next_offset FROM ingest_lease
 WHERE group_id = %s AND (topic, partition) IN (SELECT * FROM unnest(%s::text[], %s::integer[]))
 ORDER BY topic, partition FOR UPDATE
 """
@@ -75,9 +76,12 @@ def settle(engine: Engine, settlement: Settlement) -> Receipt:
     Raises `CommitUnknownError` or another `TransientError` (repeat the same settlement), or `DragomanError`
     when PostgreSQL refuses a row for good; then nothing of the settlement is written.
     """
+    reached("before-begin")
     with database_errors(engine), engine.connect() as connection:
         receipt = _write(connection, settlement)
+        reached("before-commit")
         _commit(connection)
+    reached("after-commit")
     return receipt
 
 
@@ -106,6 +110,7 @@ def _write_held(connection: Connection, settlement: Settlement) -> Receipt:
     # In one order everywhere: two workers with the same jobs then wait for each other instead of deadlocking.
     rows.sort(key=lambda row: row.job_id.int)
     recorded = frozenset[UUID](_insert_rows(connection, rows))
+    reached("after-insert")
     used = {row.batch_id for row in rows if row.job_id in recorded}
     _insert_batches(connection, [entry for entry in settlement.batches if entry.id in used])
     _insert_events(connection, _first_events(settlement.events, recorded))
@@ -119,7 +124,14 @@ def _lock_leases(connection: Connection, settlement: Settlement) -> dict[Partiti
     topics = array_literal((entry.topic for entry in settlement.progress), quoted)
     partitions = array_literal((entry.partition for entry in settlement.progress), str)
     leases = connection.exec_driver_sql(LOCK_LEASES, (settlement.group_id, topics, partitions))
-    return {(topic, partition): epoch for topic, partition, epoch in leases}
+    recorded = {(entry.topic, entry.partition): entry.recorded_offset or 0 for entry in settlement.progress}
+    # A lease behind what we have recorded is one of a restored database: rows of ours are gone, and to move the offset
+    # on would skip their jobs for ever. Whoever takes the lease anew reads them again.
+    return {
+        (topic, partition): epoch
+        for topic, partition, epoch, next_offset in leases
+        if (next_offset or 0) >= recorded[topic, partition]
+    }
 
 
 def _first_events(events: Iterable[OutboxEvent], recorded: frozenset[UUID]) -> list[OutboxEvent]:

@@ -32,6 +32,7 @@ class Assignment:
         self.suspect_before = suspect_before
         self.tracker = OffsetTracker(next_offset)
         self.settled_offset = next_offset
+        self.recorded_offset: int | None = None  # what the database has said that it has
         self.revoking = False
         self.active = 0  # deliveries that somebody still works on
 
@@ -119,7 +120,8 @@ class Assignments:
                 delivery.assignment.tracker.finish(delivery.message.offset)
                 touched[delivery.assignment.partition] = delivery.assignment
             return tuple(
-                PartitionProgress(*held.partition, held.epoch, held.tracker.next_offset) for held in touched.values()
+                PartitionProgress(*held.partition, held.epoch, held.tracker.next_offset, held.recorded_offset)
+                for held in touched.values()
             )
 
     def settled(self, deliveries: Collection[Delivery], progress: Iterable[PartitionProgress]) -> None:
@@ -130,6 +132,7 @@ class Assignments:
                 if held and held.epoch == entry.epoch:
                     self._moved_at_seconds = time.monotonic()
                     held.settled_offset = max(held.settled_offset, entry.next_offset)
+                    held.recorded_offset = held.settled_offset
             self._let_go(deliveries)
 
     def fence(self, progress: Collection[PartitionProgress]) -> bool:

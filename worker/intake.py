@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy import Engine
 
 from ..errors import DragomanError, TransientError
+from ..failpoints import reached
 from .broker import Broker, ClientLostError, Position
 from .fault_desk import FaultDesk
 from .leasing import Leasing
@@ -66,6 +67,7 @@ class Intake:
             # Only the group can say whose the partition is now, so we leave it and join it anew; taking the lease
             # back ourselves would fence the rightful owner.
             raise ClientLostError("another worker has taken a partition over")
+        reached("poll")
         self.last_poll_seconds = time.monotonic()
         self._lease_again(broker)
         received = [self._pipeline.assignments.receive(message) for message in broker.poll(POLL_SECONDS)]

@@ -20,6 +20,7 @@ from confluent_kafka import (
 )
 from confluent_kafka import Message as KafkaMessage
 
+from ..failpoints import reached
 from ..settings import Settings
 from .broker import ClientLostError, Position, ReadFault, RebalanceListener
 from .kafka_config import consumer_config
@@ -122,6 +123,7 @@ class KafkaBroker:
         self._metrics.offset_commit_outstanding.set(outstanding_seconds)
         if not changed or self._commit_outstanding or now - self._committed_at_seconds < COMMIT_SECONDS:
             return
+        reached("before-offset-commit")
         try:
             self._client.commit(
                 offsets=[TopicPartition(*partition, offset) for partition, offset in changed.items()],

@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy import Connection, Engine
 
 from ..errors import TransientError
+from ..failpoints import reached
 from ..producer.publisher import DeliveryReport, OutgoingMessage
 from ..storage.engine import transaction
 from ..storage.outbox import ClaimedEvent, claim_events, delete_events, outbox_state
@@ -83,6 +84,7 @@ class Relay(Stage):
                 return 0
             tally = self._publish(claimed)
             acknowledged = tally.acknowledged()
+            reached("before-outbox-delete")
             delete_events(connection, acknowledged)
             self._measure(connection)
         if len(acknowledged) < len(claimed):

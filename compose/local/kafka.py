@@ -41,6 +41,17 @@ class KafkaOptions:
     consumer_session_timeout_seconds: float = 45.0
     heap_megabytes: int = 256
     offsets_partitions: int = 4
+    # A second way in, for clients behind a proxy on this port: the broker gives them the proxy's address as its own.
+    proxy_port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """The ports of a broker; on `proxied` it listens only where a proxy is named in the options."""
+
+    clients: int
+    controller: int
+    proxied: int
 
 
 class KafkaService(Service):
@@ -52,6 +63,7 @@ class KafkaService(Service):
         super().__init__(directory, port, upkeep)
         self._controller_port = ports.free_port()
         self._options = options
+        self.proxied_port = ports.free_port()
 
     @property
     def bootstrap_servers(self) -> str:
@@ -72,7 +84,8 @@ class KafkaService(Service):
         java = java_command(kafka_jars(), self._options.heap_megabytes)
         # Relative to the service's folder, so that no character of the user's path needs escaping.
         properties = self.directory / "server.properties"
-        properties.write_text(server_properties(self.port, self._controller_port, self._options))
+        listening = Listening(self.port, self._controller_port, self.proxied_port)
+        properties.write_text(server_properties(listening, self._options))
         formatting = (*java, *format_command(uuid.uuid4(), properties.name))
         return Program(
             steps=() if self._is_set_up else (Step(formatting),),
@@ -96,20 +109,21 @@ def format_command(cluster: uuid.UUID, properties: str) -> tuple[str, ...]:
     )
 
 
-def server_properties(port: int, controller_port: int, options: KafkaOptions) -> str:
+def server_properties(listening: Listening, options: KafkaOptions) -> str:
     """Return the broker's configuration, sized for a small machine with one node."""
-    broker, controller = f"{ports.HOST}:{port}", f"{ports.HOST}:{controller_port}"
+    controller = f"{ports.HOST}:{listening.controller}"
+    bound, advertised = _listeners(listening, options)
     session_ms = round(options.consumer_session_timeout_seconds * 1000)
     heartbeat_ms = min(1000, session_ms // 6)
     values: dict[str, str | int] = {
         "process.roles": "broker,controller",
         "node.id": NODE_ID,
         "controller.quorum.voters": f"{NODE_ID}@{controller}",
-        "listeners": f"PLAINTEXT://{broker},CONTROLLER://{controller}",
-        "advertised.listeners": f"PLAINTEXT://{broker}",
+        "listeners": ",".join([*bound, f"CONTROLLER://{controller}"]),
+        "advertised.listeners": ",".join(advertised),
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "PLAINTEXT",
-        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT",
         "log.dirs": "data",
         "message.max.bytes": MESSAGE_MAX_BYTES,
         "replica.fetch.max.bytes": MESSAGE_MAX_BYTES,
@@ -137,6 +151,15 @@ def server_properties(port: int, controller_port: int, options: KafkaOptions) ->
         "group.consumer.min.heartbeat.interval.ms": heartbeat_ms,
     }
     return "".join(f"{name}={value}\n" for name, value in values.items())
+
+
+def _listeners(listening: Listening, options: KafkaOptions) -> tuple[list[str], list[str]]:
+    """Where clients are heard, and which addresses they are told."""
+    bound = [f"PLAINTEXT://{ports.HOST}:{listening.clients}"]
+    if options.proxy_port is None:
+        return bound, bound
+    proxied = f"PROXIED://{ports.HOST}:{listening.proxied}"
+    return [*bound, proxied], [*bound, f"PROXIED://{ports.HOST}:{options.proxy_port}"]
 
 
 def java_command(jars: Path, heap_megabytes: int) -> tuple[str, ...]:

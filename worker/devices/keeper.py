@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from ...failpoints import reached
 from ..pipeline import Pipeline
 from ..scheduling.pool import Pool
 from ..scheduling.room import Room
@@ -196,6 +197,7 @@ class Keeper:
         taken = self._open.take(event.group, [place for place, _ in event.answers])
         if taken is None:
             return
+        reached("after-translate")
         group, entries = taken
         found = list(zip(entries, (translation for _, translation in event.answers), strict=True))
         sound = [(entry, translation) for entry, translation in found if is_sound(translation)]
@@ -357,6 +359,7 @@ class Keeper:
             entry.attempt += 1
         if not len(self._open):
             self._watch.moved(time.monotonic())
+        reached("before-translate")
         group = self._open.open(pool, entries)
         # Where it has ended, its death is the next event, and finds the group open.
         with contextlib.suppress(DeviceGoneError):

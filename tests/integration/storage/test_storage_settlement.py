@@ -74,6 +74,17 @@ def test_a_row_is_dropped_when_it_was_read_under_an_earlier_epoch_of_ours(bench:
     assert bench.values(JOBS) == bench.values(EVENTS) == [TWO]
 
 
+def test_a_lease_is_fenced_when_the_database_was_set_back_behind_what_we_recorded(bench: Any) -> None:
+    # As a restored backup, or a failover to a late replica, leaves it: the epoch is still ours.
+    with bench.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE ingest_lease SET next_offset = 40")
+    progress = (PartitionProgress("jobs", 0, 1, 100, recorded_offset=90),)
+    receipt = settle(bench.engine, bench.settlement(bench.row(1), progress=progress))
+    assert (receipt.recorded, receipt.fenced) == (frozenset(), {("jobs", 0)})
+    assert bench.values(JOBS) == bench.values(EVENTS) == []
+    assert bench.values("SELECT next_offset FROM ingest_lease") == [40]
+
+
 def test_the_first_row_stays_when_a_job_is_published_again(bench: Any) -> None:
     first, again = bench.row(1), bench.row(1, kafka_offset=9, target_text="Autre phrase.")
     settle(bench.engine, bench.settlement(first))

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 from dragoman.compose.local import KafkaOptions, LocalStack, StackOptions
-from dragoman.compose.local.kafka import server_properties
+from dragoman.compose.local.kafka import Listening, server_properties
 from dragoman.errors import ConfigurationError
 
 GIVEN = {
@@ -12,7 +12,7 @@ GIVEN = {
 
 
 def properties(options: KafkaOptions) -> dict[str, str]:
-    lines = server_properties(9092, 9093, options).splitlines()
+    lines = server_properties(Listening(9092, 9093, 9094), options).splitlines()
     return dict(line.split("=", 1) for line in lines)
 
 

@@ -3,7 +3,8 @@
 import psycopg2
 import pytest
 from dragoman.errors import ConfigurationError, DragomanError, TransientError
-from dragoman.storage.errors import address, classify, explain
+from dragoman.storage.engine import create_database_engine
+from dragoman.storage.errors import address, classify, database_errors, explain
 from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -94,3 +95,11 @@ def test_an_error_quotes_no_detail_when_it_is_permanent() -> None:
 
 def test_the_address_is_the_socket_folder_when_the_url_names_one() -> None:
     assert address(make_url("postgresql://someone@/history?host=/run/postgresql")) == "/run/postgresql"
+
+
+def test_a_connection_that_the_pool_loses_while_it_takes_it_back_is_transient() -> None:
+    engine = create_database_engine(URL.render_as_string(hide_password=False))
+    lost = psycopg2.OperationalError("server closed the connection unexpectedly")
+
+    with pytest.raises(TransientError, match=r"database\.example:5433 was lost"), database_errors(engine):
+        raise lost

@@ -51,6 +51,13 @@ def test_progress_names_each_partition_once_when_several_finish(build: Any) -> N
     }
 
 
+def test_progress_says_what_the_database_has_once_something_was_settled(build: Any) -> None:
+    assignments = build.assignments()
+    first, second = receive(build, assignments, 2)
+    assignments.settled([first], assignments.finish([first]))
+    assert assignments.finish([second]) == (PartitionProgress(TOPIC, 0, 1, 2, recorded_offset=1),)
+
+
 @given(fates=st.lists(st.sampled_from(["finish", "give back", "wait"]), min_size=1, max_size=20), data=st.data())
 @settings(deadline=None)
 def test_progress_never_passes_what_is_unfinished_or_given_back(build: Any, fates: list[str], data: Any) -> None:

@@ -1,0 +1,56 @@
+"""Where faults happen: a Kafka and a PostgreSQL of the suite's own, each with a proxy before it."""
+
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+from dragoman.compose.local import KafkaOptions, LocalStack, StackOptions
+from dragoman.compose.local.ports import HOST, free_port
+from dragoman.tests.faults.nursery import Nursery
+from dragoman.tests.faults.proxy import Proxy
+from sqlalchemy.engine import make_url
+
+# A silent worker's partitions move after this, not after the 45 s of a real cluster.
+SESSION_SECONDS = 6.0
+
+
+class Ground:
+    """Services and proxies, whole again after `heal`."""
+
+    def __init__(self) -> None:
+        self._kafka_proxy_port = free_port()
+        kafka = KafkaOptions(SESSION_SECONDS, proxy_port=self._kafka_proxy_port)
+        self.stack = LocalStack(StackOptions(kafka=kafka))
+        self._resources = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._resources.enter_context(self.stack)
+        self.nursery = self._resources.enter_context(Nursery())
+        proxied = self.stack.kafka.proxied_port
+        self.kafka_proxy = self._resources.enter_context(Proxy(self._kafka_proxy_port, proxied, "kafka"))
+        database = self.stack.postgres.port
+        self.postgres_proxy = self._resources.enter_context(Proxy(free_port(), database, "postgres"))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._resources.close()
+
+    @property
+    def proxied_kafka(self) -> str:
+        """Bootstrap servers of the way through the proxy."""
+        return f"{HOST}:{self._kafka_proxy_port}"
+
+    def proxied_database(self, database_url: str) -> str:
+        """The same database by way of the proxy."""
+        return make_url(database_url).set(port=self.postgres_proxy.port).render_as_string(hide_password=False)
+
+    def heal(self) -> None:
+        """Good networks, and both services running."""
+        for proxy in (self.kafka_proxy, self.postgres_proxy):
+            proxy.clear()
+        for service in (self.stack.postgres, self.stack.kafka):
+            if service.running:
+                service.resume()
+            service.start()

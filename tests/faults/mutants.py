@@ -1,0 +1,101 @@
+"""The delivery protocol, broken on purpose: each must be caught by a fault of the suite."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from dragoman.producer.publisher import DeliveryReport
+from dragoman.storage import settlement
+from dragoman.storage.records import OutboxEvent, Receipt, Settlement
+from dragoman.worker import assignments, offsets, relay, settler
+
+
+def no_epoch_check() -> None:
+    """Whoever writes is taken for the owner."""
+
+    def everybody(_: Any, wanted: Settlement) -> dict[tuple[str, int], int]:
+        return {(entry.topic, entry.partition): entry.epoch for entry in wanted.progress}
+
+    _replace(settlement, "_lock_leases", everybody)
+    settlement.ADVANCE_LEASES = settlement.ADVANCE_LEASES.replace("AND lease.epoch = done.epoch", "")
+
+
+def no_returning_gate() -> None:
+    """Events of every row reach the outbox, of those too that were there before."""
+
+    def all_events(events: Iterable[OutboxEvent], _: Any) -> list[OutboxEvent]:
+        return list(events)
+
+    _replace(settlement, "_first_events", all_events)
+
+
+def highest_offset() -> None:
+    """The next offset follows the highest that is finished, not the contiguous ones."""
+
+    class Highest(offsets.OffsetTracker):
+        def __init__(self, next_offset: int) -> None:
+            super().__init__(next_offset)
+            self._highest = next_offset
+
+        def finish(self, offset: int) -> None:
+            super().finish(offset)
+            self._highest = max(self._highest, offset + 1)
+
+        @property
+        def next_offset(self) -> int:
+            return self._highest
+
+    _replace(assignments, "OffsetTracker", Highest)
+
+
+def unknown_commit_is_success() -> None:
+    """A COMMIT without an answer counts as done."""
+    plain = settlement.settle
+
+    def optimistic(engine: Any, wanted: Settlement) -> Receipt:
+        try:
+            return plain(engine, wanted)
+        except settlement.CommitUnknownError:
+            return Receipt(frozenset(row.job_id for row in wanted.rows), frozenset(), frozenset())
+
+    _replace(settler, "settle", optimistic)
+
+
+def progress_first() -> None:
+    """The offset moves in a transaction of its own, before the outcomes: as if Kafka's commit came first."""
+    plain = settlement.settle
+
+    def hasty(engine: Any, wanted: Settlement) -> Receipt:
+        plain(engine, Settlement(wanted.group_id, (), (), wanted.progress))
+        return plain(engine, wanted)
+
+    _replace(settler, "settle", hasty)
+
+
+def relay_without_acknowledgement() -> None:
+    """The relay deletes what it has handed over, whether Kafka has it or not."""
+
+    def hopeful(self: Any, claimed: Any) -> Any:
+        tally = relay._Tally(len(claimed))
+        for entry in claimed:
+            self._publisher.publish(relay._message(entry), lambda _: None)
+            tally.listener(entry.id)(DeliveryReport(None))
+        return tally
+
+    _replace(relay.Relay, "_publish", hopeful)
+
+
+def _replace(owner: object, name: str, value: object) -> None:
+    setattr(owner, name, value)
+
+
+MUTANTS: dict[str, Callable[[], None]] = {
+    function.__name__: function
+    for function in (
+        no_epoch_check,
+        no_returning_gate,
+        highest_offset,
+        unknown_commit_is_success,
+        progress_first,
+        relay_without_acknowledgement,
+    )
+}

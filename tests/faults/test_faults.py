@@ -1,0 +1,35 @@
+"""A few faults of the matrix, seeded; `make faults` runs them all."""
+
+from pathlib import Path
+
+import pytest
+from dragoman.tests.faults.arena import Setup
+from dragoman.tests.faults.catalog import FAULTS
+from dragoman.tests.faults.fault import Fault, Verdict
+from dragoman.tests.faults.ground import Ground
+from dragoman.tests.faults.load import Mix
+from dragoman.tests.faults.running import run_fault
+
+pytestmark = [pytest.mark.services, pytest.mark.timeout(400)]
+
+SEED = 7
+BY_NUMBER = {fault.number: fault for fault in FAULTS}
+# One of each part: a worker, the network before each service, a broker, what arrives.
+FAST = ("3b", "27", "34")
+
+
+def run(ground: Ground, fault: Fault, folder: Path) -> Verdict:
+    return run_fault(ground, fault, folder / "run", SEED)
+
+
+@pytest.mark.parametrize("number", FAST)
+def test_every_invariant_holds_when_a_fault_strikes(ground: Ground, tmp_path: Path, number: str) -> None:
+    verdict = run(ground, BY_NUMBER[number], tmp_path)
+
+    assert verdict.problems == ()
+
+
+def test_a_run_is_void_when_the_fault_never_struck(ground: Ground, tmp_path: Path) -> None:
+    quiet = Fault("0", "nothing at all", "nothing is done", lambda _: None, Setup(workers=1, mix=Mix(100.0)))
+
+    assert run(ground, quiet, tmp_path).problems == ("void: nothing shows that the fault struck at all",)
