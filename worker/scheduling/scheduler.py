@@ -84,19 +84,17 @@ class Scheduler:
         queue = self._pools.get(pool)
         if queue is None:
             queue = self._pools[pool] = PoolQueue(pool)
-        self._number += 1
-        entry = Entry(queue, segment, self._number)
         job = segment.job
-        entry.turn = self._turns[job.lane].turn_of(job.client_id)
-        if entry.deadline_seconds < math.inf:
-            self._deadlines.add(entry)
+        entry = self._entry(queue, segment, self._turns[job.lane].turn_of(job.client_id))
         leader = queue.leaders.setdefault(segment.pieces, entry)
         if leader is entry:
             self._enqueue(entry)
         elif leader.waiting and entry.rank < leader.rank:
             self._leave(leader)
             followers, leader.followers = leader.followers or [], None
-            followers.append(leader)
+            # A new entry: the places of the old one are still in heaps, and must stay without effect.
+            self._retire(leader)
+            followers.append(self._entry(queue, leader.segment, leader.turn))
             self._lead(entry, followers)
             self._following += 1
         else:
@@ -182,6 +180,14 @@ class Scheduler:
                 self._running.pop(id(leader.segment), None)
                 self._promote(leader)
         return removed
+
+    def _entry(self, queue: PoolQueue, segment: Segment, turn: float) -> Entry:
+        self._number += 1
+        entry = Entry(queue, segment, self._number)
+        entry.turn = turn
+        if entry.deadline_seconds < math.inf:
+            self._deadlines.add(entry)
+        return entry
 
     def _served(self, room: Room) -> Iterable[PoolQueue]:
         return (queue for queue in self._pools.values() if room.serves(queue.pool))

@@ -146,6 +146,18 @@ def test_an_interactive_segment_leads_bulk_of_equal_pieces() -> None:
     assert waiting.followers(interactive, 0.0) == (bulk,)
 
 
+def test_a_leader_that_was_overtaken_is_taken_once_when_it_leads_again() -> None:
+    waiting, bulk = scheduler(), same("a")
+    waiting.add(FRENCH, bulk)
+    waiting.add(FRENCH, segment(2, Arrival(0.0, "b", 5)))
+    waiting.add(FRENCH, same("a", lane="interactive", deadline_seconds=1.0))
+    waiting.add(FRENCH, segment(1, Arrival(0.0, "a", 5, "interactive")))
+    waiting.expired(1.0)
+    assert sorted(one.pieces[0] for one in taken(waiting, 1.0)) == [1, 2, 7]
+    assert waiting.take(LATER) is None
+    assert len(waiting) == 0
+
+
 def _is(number: int, one: Segment) -> bool:
     return one.pieces[0] == number and one.job.client_id == "a"
 
