@@ -106,7 +106,7 @@ def recorded(sentences: Sequence[Sequence[str]], offset: int) -> Settlement:
         worker_id="w",
     )
     progress = (PartitionProgress("jobs", 0, 1, offset + SETTLEMENT_ROWS),)
-    return Settlement("g", tuple(rows), tuple(events), progress, (batch,))
+    return Settlement("g", tuple(rows), tuple((event,) for event in events), progress, (batch,))
 
 
 def recording(engine: Engine, sentences: Sequence[Sequence[str]], turns: int) -> Row:

@@ -42,6 +42,10 @@ UPDATE ingest_lease SET topic_id = %s, next_offset = 0, epoch = epoch + 1, stall
 WHERE group_id = %s AND topic = %s AND topic_id IS DISTINCT FROM %s
 RETURNING partition
 """
+SKIP = """
+UPDATE ingest_lease SET next_offset = %s, updated_at = now()
+WHERE group_id = %s AND topic = %s AND partition = %s AND epoch = %s AND next_offset < %s
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,11 @@ def acquire_leases(connection: Connection, request: LeaseRequest) -> list[Lease]
     connection.exec_driver_sql("SET LOCAL lock_timeout = '1s'")
     rows = connection.exec_driver_sql(ACQUIRE, (request.group_id, request.owner, *_arrays(request)))
     return [Lease(request.group_id, *row) for row in rows]
+
+
+def skip_to(connection: Connection, lease: Lease, offset: int) -> None:
+    """Let the lease go on behind messages that are gone, unless we have been overtaken."""
+    connection.exec_driver_sql(SKIP, (offset, lease.group_id, lease.topic, lease.partition, lease.epoch, offset))
 
 
 def release_leases(connection: Connection, group_id: str, leases: Collection[HeldLease]) -> None:

@@ -105,16 +105,21 @@ class PartitionProgress:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """Everything one commit transaction writes; every row's partition needs an entry in `progress`."""
+    """Everything one commit transaction writes; every row's partition needs an entry in `progress`.
+
+    `events` are those of each row, in the rows' order: where a job has two rows only the first one's are written.
+    """
 
     group_id: str
     rows: tuple[HistoryRow, ...]
-    events: tuple[OutboxEvent, ...]
+    events: tuple[tuple[OutboxEvent, ...], ...]
     progress: tuple[PartitionProgress, ...]
     batches: tuple[BatchRow, ...] = ()
     quarantined: tuple[QuarantinedRange, ...] = ()
 
     def __post_init__(self) -> None:
+        if len(self.events) != len(self.rows):
+            raise ValueError(f"a settlement has events of {len(self.events)} rows and {len(self.rows)} rows")
         known = {(entry.topic, entry.partition) for entry in self.progress}
         if len(known) < len(self.progress):
             raise ValueError("a settlement names a partition twice in its progress")

@@ -106,14 +106,19 @@ def _write_held(connection: Connection, settlement: Settlement) -> Receipt:
     connection.exec_driver_sql(LIMITS)
     epochs = _lock_leases(connection, settlement)
     held = [entry for entry in settlement.progress if epochs.get((entry.topic, entry.partition)) == entry.epoch]
-    rows = [row for row in settlement.rows if epochs.get(row.partition) == row.lease_epoch]
+    written = [
+        (row, events)
+        for row, events in zip(settlement.rows, settlement.events, strict=True)
+        if epochs.get(row.partition) == row.lease_epoch
+    ]
     # In one order everywhere: two workers with the same jobs then wait for each other instead of deadlocking.
-    rows.sort(key=lambda row: row.job_id.int)
+    written.sort(key=lambda entry: entry[0].job_id.int)
+    rows = [row for row, _ in written]
     recorded = frozenset[UUID](_insert_rows(connection, rows))
     reached("after-insert")
     used = {row.batch_id for row in rows if row.job_id in recorded}
     _insert_batches(connection, [entry for entry in settlement.batches if entry.id in used])
-    _insert_events(connection, _first_events(settlement.events, recorded))
+    _insert_events(connection, _first_events(written, recorded))
     _quarantine(connection, settlement, held)
     _forget_attempts(connection, rows)
     _advance(connection, settlement.group_id, held)
@@ -134,13 +139,15 @@ def _lock_leases(connection: Connection, settlement: Settlement) -> dict[Partiti
     }
 
 
-def _first_events(events: Iterable[OutboxEvent], recorded: frozenset[UUID]) -> list[OutboxEvent]:
-    """Events of new rows; of several for one job and topic (it was published twice) the first."""
-    first: dict[tuple[UUID, str], OutboxEvent] = {}
-    for event in events:
-        if event.job_id in recorded:
-            first.setdefault((event.job_id, event.topic), event)
-    return list(first.values())
+def _first_events(
+    written: Iterable[tuple[HistoryRow, tuple[OutboxEvent, ...]]], recorded: frozenset[UUID]
+) -> list[OutboxEvent]:
+    """Events of the rows that are new; where a job was published twice, of the row that was inserted: the first."""
+    first: dict[UUID, tuple[OutboxEvent, ...]] = {}
+    for row, events in written:
+        if row.job_id in recorded:
+            first.setdefault(row.job_id, events)
+    return [event for events in first.values() for event in events]
 
 
 def _forget_attempts(connection: Connection, rows: Sequence[HistoryRow]) -> None:

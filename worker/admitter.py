@@ -1,5 +1,6 @@
 """The stage between polling and batching: decodes, asks the history, tokenises. May wait for the database."""
 
+import contextlib
 import queue
 import time
 from collections.abc import Callable, Collection
@@ -25,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 # Seconds before the history is asked again after the database was away.
 RETRY_SECONDS = 0.5
+# Jobs admitted together, about: the history is asked for them in one round trip.
+ADMITTED_JOBS = 1_000
 
 Answer = TypeVar("Answer")
 
@@ -47,11 +50,10 @@ class Admitter(Stage):
         self.database_answers = True
 
     def work(self) -> None:
-        """Admit one list of deliveries; answer what expired while it waited."""
+        """Admit what was polled; answer what expired while it waited."""
         self._refuse_expired()
-        try:
-            deliveries = self._still_ours(self._pipeline.inbox.get(timeout=0.5))
-        except queue.Empty:
+        deliveries = self._still_ours(self._gather())
+        if not deliveries:
             return
         outcomes: list[Outcome] = []
         jobs: Jobs = []
@@ -69,6 +71,15 @@ class Admitter(Stage):
             return
         rest, answered = recalled
         self._pass_on(rest, outcomes + answered, known)
+
+    def _gather(self) -> list[Delivery]:
+        """What was polled by now, so that a distant database is asked once for much."""
+        deliveries: list[Delivery] = []
+        with contextlib.suppress(queue.Empty):
+            deliveries += self._pipeline.inbox.get(timeout=0.5)
+            while len(deliveries) < ADMITTED_JOBS:
+                deliveries += self._pipeline.inbox.get_nowait()
+        return deliveries
 
     def _without_model(self, jobs: Jobs, known: KnownJobs) -> tuple[Jobs, list[Outcome]] | None:
         """Jobs to translate, and outcomes of those that need no model; None when we are stopped before we know."""

@@ -15,6 +15,8 @@ PARTITION_FETCH_BYTES = 256 * 1024
 ANSWER_BYTES = 32 * 1024 * 1024
 # Whoever has not polled for so long is taken for dead. The worker polls ten times a second.
 MAX_POLL_SECONDS = 120.0
+# How long the brokers may take to answer a request; a fetch waits half a second at most.
+ANSWER_SECONDS = 10.0
 
 
 def consumer_config(settings: Settings) -> dict[str, Any]:
@@ -32,6 +34,8 @@ def consumer_config(settings: Settings) -> dict[str, Any]:
         "fetch.max.bytes": 4 * PARTITION_FETCH_BYTES,
         "receive.message.max.bytes": ANSWER_BYTES,
         "check.crcs": True,
+        # A request that nobody answers holds back those behind it, such as the heartbeat that hands partitions over.
+        "socket.timeout.ms": int(ANSWER_SECONDS * 1000),
         "group.protocol": settings.group_protocol,
     }
     if settings.group_protocol == "classic":

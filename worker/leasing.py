@@ -5,13 +5,14 @@ Knows the database, by calls that end in time, and what Kafka said of the partit
 
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 import structlog
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from ..errors import DragomanError
 from ..storage.engine import transaction
-from ..storage.leases import Lease, LeaseRequest, acquire_leases, release_leases
+from ..storage.leases import Lease, LeaseRequest, acquire_leases, release_leases, skip_to
 from ..storage.quarantine import QuarantinedRange, record_quarantine
 from .bounded_calls import BoundedCalls
 from .broker import Position
@@ -28,6 +29,8 @@ RELEASE_SECONDS = 1.0
 SUSPECT_ACQUISITIONS = 3
 # So many messages of it: about what a worker had begun when it went down.
 SUSPECT_MESSAGES = 1_000
+# The epoch of a lease that nobody had before.
+FIRST_EPOCH = 1
 # A refusal stands until a person decides; asking more often would only load the database.
 REFUSED_SECONDS = 5.0
 
@@ -101,12 +104,18 @@ class Leasing:
         request = LeaseRequest(identity.group_id, identity.worker_id, tuple(positions), seeds, topic_ids)
         with transaction(self._engine) as connection:
             leases = acquire_leases(connection, request)
-            for lease in leases:
-                first = positions[lease.key].first_offset
-                if lease.next_offset is not None and lease.next_offset < first:
-                    record_quarantine(connection, _gap(lease, first))
-                    log.error("messages_expired", topic=lease.topic, messages=first - lease.next_offset)
-        return leases
+            return [self._behind_the_gap(connection, lease, positions[lease.key]) for lease in leases]
+
+    def _behind_the_gap(self, connection: Connection, lease: Lease, position: Position) -> Lease:
+        """The lease, moved on behind messages that retention removed unread; they are written down with the move."""
+        known = lease.next_offset if lease.epoch > FIRST_EPOCH else position.committed_offset
+        gone, first = known or 0, position.first_offset
+        if gone >= first:
+            return lease
+        record_quarantine(connection, _gap(lease, (gone, first - 1)))
+        skip_to(connection, lease, first)
+        log.error("messages_expired", topic=lease.topic, partition=lease.partition, messages=first - gone)
+        return replace(lease, next_offset=first)
 
     def _refuse(self, partition: Partition, fault: str, position: Position, next_offset: int | None) -> None:
         """Leave the partition unread, and let the others go on: a person decides."""
@@ -120,12 +129,11 @@ def _suspect_before(lease: Lease, start: int) -> int:
     return start + SUSPECT_MESSAGES if lease.stalled_acquisitions >= SUSPECT_ACQUISITIONS else start
 
 
-def _gap(lease: Lease, first_offset: int) -> QuarantinedRange:
+def _gap(lease: Lease, offsets: tuple[int, int]) -> QuarantinedRange:
     return QuarantinedRange(
         lease.topic,
         lease.partition,
-        lease.next_offset or 0,
-        first_offset - 1,
+        *offsets,
         "expired",
         "retention removed these messages before they were read: raise the topic's retention or add workers",
     )

@@ -1,5 +1,6 @@
 """Structured logs. Events are past-tense words with numbers and ids; a source or target text is never a field."""
 
+import contextlib
 import logging
 import sys
 
@@ -20,6 +21,21 @@ def configure_logging(settings: Settings) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.log_level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_logger,
         cache_logger_on_first_use=True,
     )
+
+
+class _Stderr(structlog.PrintLogger):
+    """Lines on standard error; one that cannot be written (a full disk, a closed pipe) is dropped: work goes on."""
+
+    def msg(self, message: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            super().msg(message)
+
+    # structlog calls the method that is named after the level.
+    log = debug = info = warn = warning = error = critical = exception = msg
+
+
+def _logger(*_: object) -> _Stderr:
+    return _Stderr(sys.stderr)

@@ -69,7 +69,7 @@ class Settler(Stage):
         return Settlement(
             group_id=self._pipeline.identity.group_id,
             rows=tuple(outcome.row for outcome in outcomes if outcome.row),
-            events=tuple(event for outcome in outcomes for event in outcome.events),
+            events=tuple(outcome.events for outcome in outcomes if outcome.row),
             progress=self._pipeline.assignments.finish([outcome.delivery for outcome in outcomes]),
             batches=tuple(batches.values()),
             quarantined=tuple(outcome.quarantined for outcome in outcomes if outcome.quarantined),

@@ -22,8 +22,8 @@ def no_epoch_check() -> None:
 def no_returning_gate() -> None:
     """Events of every row reach the outbox, of those too that were there before."""
 
-    def all_events(events: Iterable[OutboxEvent], _: Any) -> list[OutboxEvent]:
-        return list(events)
+    def all_events(written: Iterable[tuple[Any, tuple[OutboxEvent, ...]]], _: Any) -> list[OutboxEvent]:
+        return [event for _, events in written for event in events]
 
     _replace(settlement, "_first_events", all_events)
 

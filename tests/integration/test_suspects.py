@@ -98,7 +98,7 @@ def test_the_attempts_of_a_job_are_forgotten_in_the_transaction_that_records_it(
         lease_epoch=1,
         worker_id="worker",
     )
-    settle(database, Settlement("group", (row,), (), (PartitionProgress("jobs", 0, 1, 1),)))
+    settle(database, Settlement("group", (row,), ((),), (PartitionProgress("jobs", 0, 1, 1),)))
 
     assert set(attempts(database)) == {other}
     assert known_jobs(database, [recorded, other]).recorded == {recorded}

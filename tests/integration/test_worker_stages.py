@@ -263,6 +263,15 @@ def test_a_gap_is_written_down_when_messages_expired_unread(bench: Bench) -> Non
     assert bench.values("SELECT (topic, partition, first_offset, last_offset, reason)::text FROM quarantine") == [
         f"({TOPIC},0,2,4,expired)"
     ]
+    # Kafka's committed offset, which is advice, must not be ahead of the lease.
+    assert bench.values("SELECT next_offset FROM ingest_lease WHERE partition = 0") == [5]
+
+
+def test_a_gap_is_written_down_when_messages_expired_before_anybody_came(bench: Bench) -> None:
+    bench.publish(4)
+    bench.cluster.expire(ZERO, 3)
+    assert bench.intake.assigned({ZERO: bench.cluster.position(GROUP, ZERO)}) == {ZERO: 3}
+    assert bench.values("SELECT (first_offset, last_offset, reason)::text FROM quarantine") == ["(0,2,expired)"]
 
 
 def test_a_partition_stays_unstarted_when_kafka_has_less_than_was_read(bench: Bench) -> None:

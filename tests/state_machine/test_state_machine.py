@@ -87,9 +87,9 @@ def settle_whatever_epoch(connection: object, wanted: Settlement) -> dict[tuple[
     return {(entry.topic, entry.partition): entry.epoch for entry in wanted.progress}
 
 
-def all_events(events: tuple[OutboxEvent, ...], recorded: object) -> list[OutboxEvent]:
-    """Events of all rows, those that were there already or were dropped, too."""
-    return list(events)
+def all_events(written: list[tuple[object, tuple[OutboxEvent, ...]]], recorded: object) -> list[OutboxEvent]:
+    """Events of all rows, those that were there already too."""
+    return [event for _, events in written for event in events]
 
 
 def highest_seen(tracker: OffsetTracker) -> int:

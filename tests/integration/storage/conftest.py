@@ -102,7 +102,7 @@ class Workbench:
         plain = {
             "group_id": GROUP,
             "rows": rows,
-            "events": tuple(self.event(row) for row in rows),
+            "events": tuple((self.event(row),) for row in rows),
             "progress": (PartitionProgress(TOPIC, 0, 1, 100),),
         }
         return Settlement(**{**plain, **changes})

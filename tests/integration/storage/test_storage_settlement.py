@@ -88,7 +88,7 @@ def test_a_lease_is_fenced_when_the_database_was_set_back_behind_what_we_recorde
 def test_the_first_row_stays_when_a_job_is_published_again(bench: Any) -> None:
     first, again = bench.row(1), bench.row(1, kafka_offset=9, target_text="Autre phrase.")
     settle(bench.engine, bench.settlement(first))
-    receipt = settle(bench.engine, bench.settlement(again, events=(bench.event(again, 1),)))
+    receipt = settle(bench.engine, bench.settlement(again, events=((bench.event(again, 1),),)))
     assert (receipt.recorded, receipt.duplicates) == (frozenset(), {ONE})
     assert bench.values("SELECT target_text FROM translation") == ["Phrase 1."]
     assert bench.values(EVENTS) == [ONE]
@@ -96,18 +96,38 @@ def test_the_first_row_stays_when_a_job_is_published_again(bench: Any) -> None:
 
 def test_one_row_and_one_event_are_written_when_a_settlement_has_a_job_twice(bench: Any) -> None:
     first, again = bench.row(1), bench.row(1, kafka_offset=9, target_text="Autre phrase.")
-    events = (bench.event(first, 0), bench.event(again, 1))
+    events = (bench.event(first, 0),), (bench.event(again, 1),)
     receipt = settle(bench.engine, bench.settlement(first, again, events=events))
     assert receipt.recorded == receipt.duplicates == {ONE}
     assert bench.values("SELECT target_text FROM translation") == ["Phrase 1."]
-    assert bench.values("SELECT event_id FROM outbox") == [events[0].event_id]
+    assert bench.values("SELECT event_id FROM outbox") == [events[0][0].event_id]
 
 
 def test_both_events_are_written_when_a_job_has_one_for_each_of_two_topics(bench: Any) -> None:
     row = bench.row(1)
     letter = OutboxEvent(UUID(int=77), row.job_id, "dead-letters", None, (), b"\x00\xff")
-    settle(bench.engine, bench.settlement(row, events=(bench.event(row), letter)))
+    settle(bench.engine, bench.settlement(row, events=((bench.event(row), letter),)))
     assert bench.values("SELECT topic FROM outbox ORDER BY id") == ["results", "dead-letters"]
+
+
+def test_only_the_inserted_copy_is_answered_when_copies_of_a_job_ended_differently(bench: Any) -> None:
+    translated = bench.row(1)
+    late = bench.row(1, kafka_offset=9, status="rejected", reason="deadline_passed", target_text=None)
+    letter = OutboxEvent(UUID(int=77), late.job_id, "dead-letters", None, (), b"late")
+    events = (bench.event(translated),), (bench.event(late, 1), letter)
+    settle(bench.engine, bench.settlement(translated, late, events=events))
+    assert bench.values("SELECT status FROM translation") == ["translated"]
+    assert bench.values("SELECT event_id FROM outbox") == [events[0][0].event_id]
+
+
+def test_the_copy_of_a_lost_partition_is_not_answered_when_the_other_is_recorded(bench: Any) -> None:
+    bench.take(1)
+    lost = bench.row(1, kafka_partition=1, lease_epoch=0, status="rejected", reason="deadline_passed")
+    translated = bench.row(1)
+    events = (bench.event(lost, 1),), (bench.event(translated),)
+    progress = (PartitionProgress("jobs", 0, 1, 5), PartitionProgress("jobs", 1, 0, 5))
+    settle(bench.engine, bench.settlement(lost, translated, events=events, progress=progress))
+    assert bench.values("SELECT event_id FROM outbox") == [events[1][0].event_id]
 
 
 def test_nothing_is_doubled_when_a_settlement_is_repeated(bench: Any) -> None:

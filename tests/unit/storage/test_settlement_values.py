@@ -31,7 +31,7 @@ def row(partition: int) -> HistoryRow:
 
 def test_a_settlement_is_refused_when_a_row_has_no_progress() -> None:
     with pytest.raises(ValueError, match="without progress"):
-        Settlement("group", (row(1),), (), (PartitionProgress("jobs", 0, 1, 1),))
+        Settlement("group", (row(1),), ((),), (PartitionProgress("jobs", 0, 1, 1),))
 
 
 def test_a_settlement_is_refused_when_a_partition_is_named_twice() -> None:

@@ -43,6 +43,12 @@ def test_rejected_messages_go_straight_to_the_settler(build: Any, pipeline: Pipe
     assert len(pipeline.waiting_room) == 0
 
 
+def test_what_was_polled_meanwhile_is_admitted_together(build: Any, pipeline: Pipeline, admitter: Admitter) -> None:
+    pipeline.inbox.put([pipeline.assignments.receive(build.message(0, b"no"))])
+    admit(pipeline, admitter, build.message(1, None))
+    assert [outcome.delivery.message.offset for outcome in pipeline.finished.get_nowait()] == [0, 1]
+
+
 def test_deliveries_are_given_back_when_their_partition_is_being_revoked(
     build: Any, pipeline: Pipeline, admitter: Admitter
 ) -> None:

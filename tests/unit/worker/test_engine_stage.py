@@ -147,7 +147,7 @@ def test_nothing_is_translated_for_a_partition_that_left_us(build: Any) -> None:
 def test_equal_segments_are_translated_once_and_all_of_them_answered(build: Any) -> None:
     translator = Poisoned()
     outcomes = one_round(waiting(build, "same", "same", "other", "same"), translator)
-    assert translator.rows == [2]
+    assert translator.passes == [2]
     assert [outcome.row.target_text for outcome in outcomes if outcome.row] == ["same", "same", "same", "other"]
     assert len({outcome.batch for outcome in outcomes}) == 1
     results = [decode_result(outcome.events[0].payload) for outcome in outcomes]

@@ -1,0 +1,36 @@
+"""Where log lines go."""
+
+import io
+
+import pytest
+import structlog
+from dragoman.settings import Settings
+from dragoman.worker.logs import configure_logging
+
+
+class Full(io.StringIO):
+    """A file on a disk without room."""
+
+    def write(self, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+@pytest.fixture(autouse=True)
+def plain_structlog() -> object:
+    yield
+    structlog.reset_defaults()
+
+
+def test_a_line_that_cannot_be_written_is_dropped_and_work_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", Full())
+    configure_logging(Settings(log_format="json"))
+    structlog.get_logger("test").warning("something_happened")
+
+
+def test_lines_are_json_on_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.StringIO()
+    monkeypatch.setattr("sys.stderr", written)
+    configure_logging(Settings(log_format="json"))
+    structlog.get_logger("test").error("something_happened", rows=3)
+    assert '"rows": 3' in written.getvalue()
+    assert '"level": "error"' in written.getvalue()
