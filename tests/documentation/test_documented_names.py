@@ -20,7 +20,7 @@ DOCUMENTS = [
 ]
 TEXTS = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in DOCUMENTS}
 # Read before there are settings, or by the training configs.
-OTHER_VARIABLES = {"ENV_FILE", "CACHE_DIR", "KAFKA_PASSWORD_FILE", "DATABASE_URL_FILE", "CORPORA"}
+OTHER_VARIABLES = {"ENV_FILE", "CACHE_DIR", "KAFKA_PASSWORD_FILE", "DATABASE_URL_FILE", "CORPORA", "TEST_HISTORIES"}
 SERIES = ("", "_total", "_bucket", "_sum", "_count")
 
 
