@@ -87,7 +87,7 @@ def test_a_bomb_of_3_kb_is_quarantined_and_its_partition_goes_on_after_seconds(i
     wait_until(done(installation, 3), "the job behind the bomb is done")
     assert time.monotonic() - began < STALL_SECONDS
     assert installation.query(QUARANTINED) == [(1, 1, "too_large")]
-    assert worker.metric("dragoman_in_flight_jobs") == 0
+    wait_until(lambda: worker.metric("dragoman_in_flight_jobs") == 0, "nothing is in flight any more")
     assert worker.terminate() == 0
 
 
