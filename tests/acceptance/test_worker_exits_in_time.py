@@ -47,7 +47,7 @@ def busy_worker(installation: Installation) -> WorkerProcess:
     """A worker in the middle of its jobs."""
     worker = installation.start_worker("--echo", DRAGOMAN_BATCH_ROWS="4")
     worker.wait_ready()
-    installation.publish_raw("jobs.bulk", [job() for _ in range(3_000)])
+    installation.publish_raw("jobs.bulk", [job(source_text=f"Good morning, number {n}.") for n in range(3_000)])
     wait_until(lambda: installation.count() >= 10, "the worker is in the middle")
     return worker
 
@@ -94,6 +94,7 @@ def test_a_worker_is_gone_in_time_and_nothing_is_lost_when_a_service_is_away(
         heal()
     assert seconds <= EXIT_SECONDS
     successor = installation.start_worker("--echo")
+    successor.wait_ready()
     wait_until(lambda: installation.count() == 3_000, "the next worker finishes")
     assert successor.terminate() == 0
     assert installation.count("SELECT count(*) FROM translation WHERE status = 'translated'") == 3_000
