@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +28,7 @@ OPUS_BASE = TransformerConfig(
     output_bias="learned",
 )
 # Runs everything in seconds; its figures mean nothing.
-TINY = TransformerConfig(
-    501,
-    width=32,
-    heads=2,
-    feed_forward=64,
-    encoder_layers=1,
-    decoder_layers=1,
-    norm="post",
-    positions="sinusoidal-halves",
-    activation="swish",
-    output_bias="learned",
-)
+TINY = replace(OPUS_BASE, vocabulary_size=501, width=32, heads=2, feed_forward=64, encoder_layers=1, decoder_layers=1)
 # A plane of Unicode with room for any vocabulary: each piece is named by a character of its own.
 FIRST_CHARACTER = 0x20000
 BIAS_DEVIATION = 0.02

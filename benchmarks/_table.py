@@ -26,6 +26,12 @@ def row(name: str, sides: Sequence[float], ratios: Sequence[float], told: tuple[
     return Row(name, sides[0], sides[1], told[0], statistics.median(ratios), min(ratios), max(ratios), told[1])
 
 
+def figure(name: str, value: float, told: tuple[str, str], spread: tuple[float, float] | None = None) -> Row:
+    """A row of a plain figure that no peer stands beside; `told` is (unit, goal)."""
+    low, high = spread or (value, value)
+    return Row(name, value, 0.0, told[0], value, low, high, told[1])
+
+
 def show(rows: Sequence[Row], json_file: Path | None) -> None:
     """Print the table; write it to `json_file` too if there is one."""
     width = max(len(row.name) for row in rows) + 2

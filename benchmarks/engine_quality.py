@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dragoman.benchmarks._prerequisites import corpus
-from dragoman.benchmarks._table import Row, show
+from dragoman.benchmarks._table import Row, figure, show
 from dragoman.model.decoding import SearchOptions
 from dragoman.model.engine.choosing import Precision
 from dragoman.model.evaluation.scores import Quality, score
@@ -91,13 +91,13 @@ def compared(name: str, directions: list[Direction], run: Run, goal: str) -> lis
         for own, other in zip(found, direction.translations, strict=True)
     ]
     same = sum(pairs) / len(pairs)
-    rows = [_figure(f"same-{name}", same, f"of {len(pairs):,} segments, goal {goal}")]
+    rows = [figure(f"same-{name}", same, (f"of {len(pairs):,} segments", goal))]
     for metric in ("bleu", "chrf"):
         apart = [
             abs(getattr(own, metric) - getattr(direction.quality, metric))
             for own, direction in zip(run.qualities, directions, strict=True)
         ]
-        rows.append(_figure(f"{metric}-{name}", max(apart), "points, goal <= 0.3"))
+        rows.append(figure(f"{metric}-{name}", max(apart), ("points", "<= 0.3")))
     return rows
 
 
@@ -115,11 +115,6 @@ def coverage(translator: Translator, directions: list[Direction]) -> float:
     return allowed / pieces
 
 
-def _figure(name: str, value: float, told: str) -> Row:
-    unit, _, goal = told.partition(", goal ")
-    return Row(name, value, 0.0, unit, value, value, value, goal)
-
-
 def measured(folder: Path, options: argparse.Namespace) -> list[Row]:
     """All rows of one checkpoint."""
     directions = by_reference(folder, options)
@@ -133,7 +128,7 @@ def measured(folder: Path, options: argparse.Namespace) -> list[Row]:
         short = SearchOptions(beam_size=options.beam_size, vocabulary="shortlist")
         run = by_engine(folder, "float32", directions, short)
         rows += compared(f"shortlist-{folder.name}", directions, run, "printed")
-        rows.append(_figure(f"coverage-{folder.name}", coverage(translator, directions), "of the pieces, goal printed"))
+        rows.append(figure(f"coverage-{folder.name}", coverage(translator, directions), ("of the pieces", "printed")))
     translator.close()
     return rows
 

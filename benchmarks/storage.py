@@ -21,7 +21,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from dragoman.benchmarks._prerequisites import corpus
-from dragoman.benchmarks._table import Row, row, show
+from dragoman.benchmarks._table import Row, figure, row, show
 from dragoman.compose.local import LocalStack
 from dragoman.schemas.ids import new_job_id
 from dragoman.storage.engine import create_database_engine, transaction
@@ -217,7 +217,7 @@ def _seconds(action: Callable[[], object]) -> float:
 def _p95(name: str, seconds: Sequence[float], goal: str) -> Row:
     ordered = sorted(seconds)
     p95 = ordered[int(0.95 * (len(ordered) - 1))]
-    return Row(name, p95, 0.0, "s", p95, ordered[0], ordered[-1], goal)
+    return figure(name, p95, ("s", goal), (ordered[0], ordered[-1]))
 
 
 def main() -> None:
@@ -234,7 +234,7 @@ def main() -> None:
         rows = [recording(engine, sentences, options.turns)]
         fill(engine, sentences, options.rows)
         rows.append(_p95("questions-p95-seconds", questions(engine, options.turns), "< 0.2"))
-        rows.append(_p95("search-p95-seconds", searches(engine, sentences), "< 0.3"))
+        rows.append(_p95("search-p95-seconds", searches(engine, sentences[: options.rows]), "< 0.3"))
         engine.dispose()
     show(rows, options.json)
 

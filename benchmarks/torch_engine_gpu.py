@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
+from dragoman.benchmarks._opus_shape import OPUS_BASE
 from dragoman.model.architectures.transformer import Transformer, TransformerConfig
 from dragoman.model.decoding import Hypothesis, Rows, SearchOptions, search
 from dragoman.model.engine.device.settings import DeviceSettings, Launch, Shapes
@@ -28,18 +29,6 @@ from dragoman.model.engine.request import Request
 from dragoman.model.engine.torch_engine import TorchEngine
 from dragoman.model.vocabularies.vocabulary import END
 
-OPUS_BASE = TransformerConfig(
-    58_101,
-    width=512,
-    heads=8,
-    feed_forward=2048,
-    encoder_layers=6,
-    decoder_layers=6,
-    norm="post",
-    positions="sinusoidal-halves",
-    activation="swish",
-    output_bias="learned",
-)
 SMALL = replace(OPUS_BASE, vocabulary_size=4_001, width=128, heads=4, feed_forward=256, max_positions=128)
 SOURCE_PIECES = TARGET_PIECES = 32
 ROOM = 64

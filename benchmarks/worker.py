@@ -14,6 +14,7 @@ import gzip
 import json
 import os
 import random
+import statistics
 import subprocess
 import sys
 import time
@@ -220,8 +221,7 @@ def _english(path: Path, count: int) -> list[str]:
 
 
 def _row(name: str, sides: tuple[Sequence[Speed], Sequence[Speed]], told: tuple[str, str]) -> Row:
-    speeds = [sorted(speed.jobs_per_second for speed in side) for side in sides]
-    medians = [side[len(side) // 2] for side in speeds]
+    medians = [statistics.median(speed.jobs_per_second for speed in side) for side in sides]
     ratios = [own.jobs_per_second / other.jobs_per_second for own, other in zip(*sides, strict=True)]
     return row(name, medians, ratios, told)
 

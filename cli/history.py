@@ -1,8 +1,8 @@
 """`dragoman history`: finished translations on the terminal. `storage.history` finds the rows."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import UTC
 from functools import reduce
@@ -17,9 +17,9 @@ from sqlalchemy import Connection
 
 from ..errors import DragomanError
 from ..settings import load_settings
-from ..storage.engine import create_database_engine, transaction
 from ..storage.history import HistoryFilter, HistoryStats, RecordedRow, get, search, stats, tail
 from ..storage.tables import STATUSES
+from .database import database_transaction
 
 # Where there is no terminal to ask: wide enough for two short sentences side by side in a log.
 LOG_WIDTH = 160
@@ -96,16 +96,8 @@ def show_command(job_id: UUID, as_json: bool) -> None:
         _console().print(_pairs_table(row.columns().items()))
 
 
-@contextmanager
-def _connection() -> Iterator[Connection]:
-    engine = create_database_engine(
-        load_settings().database_url.get_secret_value(), application_name="dragoman-history", pool_size=1
-    )
-    try:
-        with transaction(engine) as connection:
-            yield connection
-    finally:
-        engine.dispose()
+def _connection() -> AbstractContextManager[Connection]:
+    return database_transaction(load_settings(), "dragoman-history")
 
 
 def _print_lines(rows: list[RecordedRow]) -> None:

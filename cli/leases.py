@@ -4,9 +4,9 @@ import click
 
 from ..errors import DragomanError
 from ..settings import Settings, load_settings
-from ..storage.engine import create_database_engine, transaction
 from ..storage.leases import accept_topic, all_leases
 from ..worker.kafka_positions import TopicIds
+from .database import database_transaction
 
 ANSWER_SECONDS = 10.0
 
@@ -20,12 +20,8 @@ def leases() -> None:
 def list_leases() -> None:
     """Show the lease of each partition: its epoch, its owner, the next offset."""
     settings = load_settings()
-    engine = create_database_engine(settings.database_url.get_secret_value())
-    try:
-        with transaction(engine) as connection:
-            held = all_leases(connection, _group(settings))
-    finally:
-        engine.dispose()
+    with database_transaction(settings) as connection:
+        held = all_leases(connection, _group(settings))
     for lease in held:
         click.echo(f"{lease.topic} {lease.partition}  next {lease.next_offset}  epoch {lease.epoch}  {lease.owner}")
     if not held:
@@ -41,12 +37,8 @@ def accept(topic: str) -> None:
     topic_id = TopicIds(settings).of([topic], ANSWER_SECONDS)[topic]
     if topic_id is None:
         raise DragomanError("these brokers give topics no ids, so no worker refuses a topic: nothing to accept")
-    engine = create_database_engine(settings.database_url.get_secret_value())
-    try:
-        with transaction(engine) as connection:
-            partitions = accept_topic(connection, _group(settings), topic, topic_id)
-    finally:
-        engine.dispose()
+    with database_transaction(settings) as connection:
+        partitions = accept_topic(connection, _group(settings), topic, topic_id)
     click.echo(f"accepted for {len(partitions)} partition(s) of {topic}: workers begin within some seconds")
 
 

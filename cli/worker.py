@@ -8,13 +8,13 @@ import structlog
 
 from ..errors import DragomanError
 from ..settings import Settings, load_settings
-from ..storage.engine import create_database_engine, transaction
 from ..storage.models import ModelVersion, register_model_version
 from ..worker.devices.echo import EchoTranslator
 from ..worker.devices.model_source import Described
 from ..worker.devices.serving import Serving
 from ..worker.logs import configure_logging
 from ..worker.worker import Worker, run_worker
+from .database import database_transaction
 
 log = structlog.get_logger(__name__)
 
@@ -46,13 +46,9 @@ def worker(models: tuple[str, ...], devices: str | None, *, echo: bool) -> None:
 
 
 def _register(settings: Settings, models: Iterable[Described]) -> None:
-    engine = create_database_engine(settings.database_url.get_secret_value())
-    try:
-        with transaction(engine) as connection:
-            for model in models:
-                register_model_version(connection, _version(model))
-    finally:
-        engine.dispose()
+    with database_transaction(settings) as connection:
+        for model in models:
+            register_model_version(connection, _version(model))
 
 
 def _version(model: Described) -> ModelVersion:

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, func
 from .records import HistoryRow, Status
 from .search import matches
 from .tables import translation
+from .usage import STEP
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +63,18 @@ class HistoryStats:
 
 
 ANY = HistoryFilter()
-# The views are those of the migrations; a latency's step n lies around 1.1 ** n milliseconds.
-TOTALS = """
+# The views are those of the migrations.
+TOTALS = f"""
 SELECT coalesce(sum(rows), 0)::bigint AS rows,
-  (min(power(1.1, latency_step) / 1000) FILTER (WHERE reached >= 0.5 * total))::double precision AS p50_seconds,
-  (min(power(1.1, latency_step) / 1000) FILTER (WHERE reached >= 0.95 * total))::double precision AS p95_seconds,
+  (min(power({STEP}, latency_step) / 1000) FILTER (WHERE reached >= 0.5 * total))::double precision AS p50_seconds,
+  (min(power({STEP}, latency_step) / 1000) FILTER (WHERE reached >= 0.95 * total))::double precision AS p95_seconds,
   coalesce(sum(source_pieces), 0)::bigint AS source_pieces, coalesce(sum(target_pieces), 0)::bigint AS target_pieces
 FROM (
   SELECT latency_step, sum(rows) AS rows, sum(source_pieces) AS source_pieces, sum(target_pieces) AS target_pieces,
     sum(sum(rows)) OVER (ORDER BY latency_step) AS reached, sum(sum(rows)) OVER () AS total
   FROM usage_by_hour GROUP BY latency_step
 ) AS steps
-"""
+"""  # noqa: S608 - our own words
 PADDING = """
 SELECT coalesce(sum(batches), 0)::bigint,
   1 - sum(source_pieces)::double precision / nullif(sum(padded_pieces), 0)::double precision

@@ -21,9 +21,9 @@ SELECT date_trunc('month', to_timestamp(milliseconds / 1000.0), 'UTC') AS month
 FROM (SELECT ('x' || left(translate(job_id::text, '-', ''), 12))::bit(48)::bigint AS milliseconds FROM {REST}) AS stray
 GROUP BY 1 HAVING count(*) >= {STRAYS} ORDER BY 1
 """  # noqa: S608 - our own words
-PRESENT = """
-SELECT child.relname FROM pg_inherits
-JOIN pg_class AS child ON child.oid = inhrelid WHERE inhparent = 'translation'::regclass
+PARTITIONS = """
+SELECT child.relname FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid
+WHERE inhparent = CAST(:table AS regclass) ORDER BY child.relname
 """
 
 
@@ -64,9 +64,14 @@ def months(first: Month, count: int) -> Iterator[Month]:
         first = first.after
 
 
+def partitions_of(connection: Connection, table: str) -> list[str]:
+    """The names of a table's partitions, in order."""
+    return list(connection.execute(text(PARTITIONS), {"table": table}).scalars())
+
+
 def missing_months(connection: Connection, now: datetime, ahead: int = MONTHS_AHEAD) -> list[Month]:
     """Of the month of `now`, those after it and those of many strays, the ones that have no partition yet."""
-    present = frozenset(connection.execute(text(PRESENT)).scalars())
+    present = partitions_of(connection, "translation")
     strays = {Month.of(found) for found in connection.execute(text(STRAY_MONTHS)).scalars()}
     wanted = strays | {*months(Month.of(now), 1 + ahead)}
     return sorted(month for month in wanted if month.partition not in present)

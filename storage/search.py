@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, Select, text
 
 from ..errors import DragomanError
-from .search_index import BEGINNING, NAME
+from .partitions import partitions_of
+from .search_index import NAME
 from .tables import translation
 from .watermarks import watermark
 from .words import normalised, words
@@ -23,10 +24,6 @@ FIRST_LOOK = 200
 # Rows fetched at once of those without a document.
 FETCHED = 1_000
 VOCABULARY = "SELECT word FROM search_word WHERE word LIKE :pattern LIMIT :most"
-RUNS = """
-SELECT child.relname FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid
-WHERE inhparent = 'search_document'::regclass ORDER BY child.relname DESC
-"""
 
 
 def matches(connection: Connection, asked: Sequence[str], filtered: Select[Any]) -> Iterator[RowMapping]:
@@ -35,13 +32,13 @@ def matches(connection: Connection, asked: Sequence[str], filtered: Select[Any])
     Words are taken as they are: % and _ mean themselves. Raises `DragomanError` for a word no text can hold.
     """
     wanted = [_checked(word) for word in asked]
-    until = watermark(connection, NAME) or BEGINNING
-    yield from _holding(wanted, _without_document(connection, filtered, until))
+    until = watermark(connection, NAME)
+    yield from _holding(wanted, _latest_first(connection, filtered.where(translation.c.recorded_at >= until)))
     query = _query(connection, wanted)
-    if query is None:
-        yield from _holding(wanted, _with_document(connection, filtered, until))
+    if query is None:  # the words say nothing that an index knows: every row with a document may hold them
+        yield from _holding(wanted, _latest_first(connection, filtered.where(translation.c.recorded_at < until)))
     elif query:
-        for run in connection.execute(text(RUNS)).scalars().all():
+        for run in reversed(partitions_of(connection, "search_document")):
             yield from _holding(wanted, _of_run(connection, run, query, filtered))
 
 
@@ -58,19 +55,9 @@ def _holding(wanted: Sequence[str], rows: Iterator[RowMapping]) -> Iterator[RowM
             yield row
 
 
-def _without_document(connection: Connection, filtered: Select[Any], until: Any) -> Iterator[RowMapping]:
-    latest = filtered.where(translation.c.recorded_at >= until)
-    return _streamed(connection, latest.order_by(translation.c.recorded_at.desc(), translation.c.job_id.desc()))
-
-
-def _with_document(connection: Connection, filtered: Select[Any], until: Any) -> Iterator[RowMapping]:
-    """All of them: the words say nothing that an index knows."""
-    rest = filtered.where(translation.c.recorded_at < until)
-    return _streamed(connection, rest.order_by(translation.c.recorded_at.desc(), translation.c.job_id.desc()))
-
-
-def _streamed(connection: Connection, statement: Select[Any]) -> Iterator[RowMapping]:
-    with connection.execute(statement, execution_options={"yield_per": FETCHED}) as result:
+def _latest_first(connection: Connection, rows: Select[Any]) -> Iterator[RowMapping]:
+    ordered = rows.order_by(translation.c.recorded_at.desc(), translation.c.job_id.desc())
+    with connection.execute(ordered, execution_options={"yield_per": FETCHED}) as result:
         yield from result.mappings()
 
 

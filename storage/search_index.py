@@ -5,7 +5,7 @@ Knows words and tables. Only one process at a time may call it (`maintenance.py`
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -19,7 +19,6 @@ NAME = "search"
 RUN = 1_000_000
 # Rows of one transaction.
 STRIDE = 10_000
-BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 # Rows recorded at one moment stay together.
 STRIDE_END = """
 SELECT recorded_at FROM translation WHERE recorded_at > :since AND recorded_at < :closed
@@ -51,7 +50,7 @@ class Indexed:
 
 def index_documents(connection: Connection) -> Indexed:
     """Write the documents of the next rows."""
-    since = watermark(connection, NAME) or BEGINNING
+    since = watermark(connection, NAME)
     closed = closed_until(connection)
     if closed <= since:
         return Indexed(0, is_last=True)

@@ -35,7 +35,6 @@ __all__ = [
     "PartitionProgress",
     "Receipt",
     "Settlement",
-    "already_recorded",
     "settle",
 ]
 
@@ -59,7 +58,6 @@ AND lease.epoch = done.epoch AND (lease.next_offset IS NULL OR lease.next_offset
 """
 # Whoever was tried more than once may have been a suspect; it has its last word now.
 FORGET_ATTEMPTS = "DELETE FROM attempt WHERE job_id = ANY(%s::uuid[])"
-RECORDED = "SELECT job_id FROM translation WHERE job_id = ANY(%s::uuid[])"
 
 _insert_rows = BulkInsert(translation, HistoryRow._fields, returning="job_id")
 _insert_events = BulkInsert(outbox, OutboxEvent._fields, returning="event_id")
@@ -83,13 +81,6 @@ def settle(engine: Engine, settlement: Settlement) -> Receipt:
         _commit(connection)
     reached("after-commit")
     return receipt
-
-
-def already_recorded(engine: Engine, job_ids: Iterable[UUID]) -> frozenset[UUID]:
-    """Say which of these jobs have their row in the history; one round trip."""
-    reader = engine.execution_options(isolation_level="AUTOCOMMIT")
-    with database_errors(engine), reader.connect() as connection:
-        return frozenset(connection.exec_driver_sql(RECORDED, (array_literal(job_ids, str),)).scalars())
 
 
 def _write(connection: Connection, settlement: Settlement) -> Receipt:

@@ -6,7 +6,6 @@ that is a tenth longer than the one before: a percentile read from steps is at m
 
 from sqlalchemy import Connection, text
 
-from .search_index import BEGINNING
 from .watermarks import closed_until, set_watermark, watermark
 
 NAME = "usage"
@@ -34,13 +33,17 @@ SELECT date_trunc('hour', recorded_at, 'UTC') AS hour, model_version_id, device,
 FROM batch
 """
 BETWEEN = "WHERE recorded_at >= :since AND recorded_at < :until"
+# Returns how many rows were added up.
 ADD_ROWS = f"""
-INSERT INTO usage {SUMS} {BETWEEN} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
-ON CONFLICT (hour, client_id, lane, source_language, target_language, status, reason, model_version_id, answered_by,
-  latency_step)
-DO UPDATE SET rows = usage.rows + excluded.rows, source_pieces = usage.source_pieces + excluded.source_pieces,
-  target_pieces = usage.target_pieces + excluded.target_pieces, seconds = usage.seconds + excluded.seconds
-"""
+WITH summed AS ({SUMS} {BETWEEN} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10), added AS (
+  INSERT INTO usage SELECT * FROM summed
+  ON CONFLICT (hour, client_id, lane, source_language, target_language, status, reason, model_version_id, answered_by,
+    latency_step)
+  DO UPDATE SET rows = usage.rows + excluded.rows, source_pieces = usage.source_pieces + excluded.source_pieces,
+    target_pieces = usage.target_pieces + excluded.target_pieces, seconds = usage.seconds + excluded.seconds
+)
+SELECT coalesce(sum(rows), 0)::bigint FROM summed
+"""  # noqa: S608 - our own words
 ADD_BATCHES = f"""
 INSERT INTO batch_usage {BATCH_SUMS} {BETWEEN} GROUP BY 1, 2, 3
 ON CONFLICT (hour, model_version_id, device)
@@ -54,15 +57,11 @@ DO UPDATE SET batches = batch_usage.batches + excluded.batches, rows = batch_usa
 
 def sum_up(connection: Connection) -> int:
     """Add what was recorded since the last time to the sums; returns of how many rows."""
-    since, until = watermark(connection, NAME) or BEGINNING, closed_until(connection)
+    since, until = watermark(connection, NAME), closed_until(connection)
     if until <= since:
         return 0
     bounds = {"since": since, "until": until}
-    added: int = connection.execute(
-        text(f"SELECT count(*) FROM translation {BETWEEN}"),  # noqa: S608 - our own words
-        bounds,
-    ).scalar_one()
-    connection.execute(text(ADD_ROWS), bounds)
+    added: int = connection.execute(text(ADD_ROWS), bounds).scalar_one()
     connection.execute(text(ADD_BATCHES), bounds)
     set_watermark(connection, NAME, until)
     return added

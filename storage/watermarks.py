@@ -4,7 +4,7 @@
 the oldest transaction that still runs are all there, and no others will come.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import Connection, text
 
@@ -20,6 +20,8 @@ FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
   AND coalesce(backend_type, 'client backend') = 'client backend'
 """
+# Long before any row.
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 READ = "SELECT until FROM watermark WHERE name = :name"
 WRITE = """
 INSERT INTO watermark (name, until) VALUES (:name, :until)
@@ -33,9 +35,9 @@ def closed_until(connection: Connection) -> datetime:
     return moment
 
 
-def watermark(connection: Connection, name: str) -> datetime | None:
-    """How far this kind of maintenance has come; None if it never began."""
-    return connection.execute(text(READ), {"name": name}).scalar_one_or_none()
+def watermark(connection: Connection, name: str) -> datetime:
+    """How far this kind of maintenance has come; before the first row if it never began."""
+    return connection.execute(text(READ), {"name": name}).scalar_one_or_none() or BEGINNING
 
 
 def set_watermark(connection: Connection, name: str, until: datetime) -> None:

@@ -1,7 +1,5 @@
 """The stage between polling and batching: decodes, asks the history, tokenises. May wait for the database."""
 
-import contextlib
-import queue
 import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -16,6 +14,7 @@ from ..schemas.reasons import Reason
 from ..storage.attempts import KnownJobs, known_jobs
 from .admission import Admission, too_late
 from .assignments import Delivery
+from .gathering import gathered
 from .outcomes import refused
 from .pipeline import Pipeline
 from .recall import Jobs, Recall
@@ -52,7 +51,8 @@ class Admitter(Stage):
     def work(self) -> None:
         """Admit what was polled; answer what expired while it waited."""
         self._refuse_expired()
-        deliveries = self._still_ours(self._gather())
+        # What was polled by now, so that a distant database is asked once for much.
+        deliveries = self._still_ours(gathered(self._pipeline.inbox, ADMITTED_JOBS, 0.5))
         if not deliveries:
             return
         outcomes: list[Outcome] = []
@@ -71,15 +71,6 @@ class Admitter(Stage):
             return
         rest, answered = recalled
         self._pass_on(rest, outcomes + answered, known)
-
-    def _gather(self) -> list[Delivery]:
-        """What was polled by now, so that a distant database is asked once for much."""
-        deliveries: list[Delivery] = []
-        with contextlib.suppress(queue.Empty):
-            deliveries += self._pipeline.inbox.get(timeout=0.5)
-            while len(deliveries) < ADMITTED_JOBS:
-                deliveries += self._pipeline.inbox.get_nowait()
-        return deliveries
 
     def _without_model(self, jobs: Jobs, known: KnownJobs) -> tuple[Jobs, list[Outcome]] | None:
         """Jobs to translate, and outcomes of those that need no model; None when we are stopped before we know."""

@@ -65,7 +65,7 @@ class Leasing:
             if lease is None:
                 self._refuse(partition, "topic_made_anew", position, None)
                 continue
-            start = max(lease.next_offset or 0, position.first_offset)
+            start = lease.next_offset or 0
             if start > position.end_offset:
                 self._refuse(partition, "offset_beyond_end", position, start)
                 continue

@@ -1,7 +1,5 @@
 """The stage that records outcomes: one transaction for history, outbox and progress, repeated until it is certain."""
 
-import contextlib
-import queue
 import time
 from datetime import UTC, datetime
 
@@ -12,6 +10,7 @@ from ..errors import TransientError
 from ..storage.quarantine import QuarantinedRange
 from ..storage.records import PartitionProgress
 from ..storage.settlement import CommitUnknownError, Receipt, Settlement, settle
+from .gathering import gathered
 from .pipeline import Pipeline
 from .stage import Stage
 from .work import Outcome
@@ -34,21 +33,13 @@ class Settler(Stage):
 
     def work(self) -> None:
         """Settle everything that is finished by now."""
-        outcomes = self._gather()
+        outcomes = gathered(self._pipeline.finished, SETTLEMENT_ROWS, 0.5)
         assignments = self._pipeline.assignments
         ours = [(outcome, assignments.counts(outcome.delivery)) for outcome in outcomes]
         self._drop([outcome for outcome, counts in ours if not counts])
         current = [outcome for outcome, counts in ours if counts]
         if current:
             self._settle(current)
-
-    def _gather(self) -> list[Outcome]:
-        outcomes: list[Outcome] = []
-        with contextlib.suppress(queue.Empty):
-            outcomes += self._pipeline.finished.get(timeout=0.5)
-            while len(outcomes) < SETTLEMENT_ROWS:
-                outcomes += self._pipeline.finished.get_nowait()
-        return outcomes
 
     def _settle(self, outcomes: list[Outcome]) -> None:
         deliveries = [outcome.delivery for outcome in outcomes]

@@ -5,9 +5,11 @@ Every connection through it is under the same `Conditions`; a `Charge` strikes o
 
 import asyncio
 import random
+import socket
 import threading
 from collections import Counter
 from collections.abc import Coroutine
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
@@ -16,8 +18,7 @@ from dragoman.tests.faults.conditions import CLEAR, Charge, Conditions
 from dragoman.tests.faults.link import Link
 
 ANSWER_SECONDS = 20.0
-# What a connection that was reset may take to end.
-LAST_SECONDS = 2.0
+BACKLOG = 128
 Protocol = Literal["kafka", "postgres"]
 T = TypeVar("T")
 
@@ -34,7 +35,8 @@ class Proxy:
         self.random = random.Random(seed)
         self._charges: Counter[Charge] = Counter()
         self._links: set[Link] = set()
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
+        self._connections: set[asyncio.Task[None]] = set()
         self._closing = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"{protocol}-proxy", daemon=True)
@@ -87,13 +89,23 @@ class Proxy:
         return self._run(self._reset_all())
 
     async def _accept(self) -> None:
-        if self._server is None:
-            self._server = await asyncio.start_server(self._connected, HOST, self.port, backlog=128)
+        if self._listener is None:
+            self._listener = socket.create_server((HOST, self.port), backlog=BACKLOG)
+            self._listener.setblocking(False)
+            self._loop.add_reader(self._listener, self._take, self._listener)
 
     async def _refuse(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._listener is not None:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
+
+    def _take(self, listener: socket.socket) -> None:
+        """Accept one connection. By hand: an asyncio.Server loses, unclosed, what it accepts while it closes."""
+        with suppress(BlockingIOError, ConnectionAbortedError):
+            task = self._loop.create_task(self._connected(listener.accept()[0]))
+            self._connections.add(task)
+            task.add_done_callback(self._connections.discard)
 
     async def _reset_all(self) -> int:
         links = list(self._links)
@@ -102,15 +114,16 @@ class Proxy:
         self.counts["reset"] += len(links)
         return len(links)
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _connected(self, connection: socket.socket) -> None:
         self.counts["connections"] += 1
+        client = await asyncio.open_connection(sock=connection)
         try:
-            far = await asyncio.open_connection(HOST, self.target)
+            server = await asyncio.open_connection(HOST, self.target)
         except OSError:
             self.counts["target_away"] += 1
-            writer.close()
+            client[1].close()
             return
-        link = Link(self, (reader, writer), far)
+        link = Link(self, client, server)
         if self._closing:
             link.reset()
             return
@@ -125,11 +138,9 @@ class Proxy:
         await self._refuse()
         for link in list(self._links):
             link.reset()
-        rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        if rest:
-            _, late = await asyncio.wait(rest, timeout=LAST_SECONDS)
-            for task in late:
-                task.cancel()
+        if self._connections:
+            await asyncio.wait(self._connections)
+        await asyncio.sleep(0)  # a transport that was aborted closes its socket in the loop's next turn
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(ANSWER_SECONDS)

@@ -1,5 +1,6 @@
 """The proxy does to a connection what it is told, and counts it."""
 
+import gc
 import socket
 import struct
 import threading
@@ -189,3 +190,12 @@ def test_the_server_never_gets_a_commit_that_is_lost(postgres: Proxy, server: Ec
         answer(connection, 1)
 
     assert server.received == START + SELECT
+
+
+def test_no_socket_stays_open_when_a_proxy_closes_on_connections_it_just_got(server: EchoServer) -> None:
+    for _ in range(20):
+        with Proxy(free_port(), server.port, "kafka") as proxy:
+            connections = [socket.create_connection((HOST, proxy.port), timeout=10) for _ in range(3)]
+        for connection in connections:
+            connection.close()
+    gc.collect()  # what is left open warns here, and a warning fails the test

@@ -69,7 +69,7 @@ def test_a_recreated_topic_is_refused_whatever_it_holds_and_read_when_it_was_acc
 
     second = installation.start_worker("--echo")
     wait_until(lambda: refused(second), "the partitions are refused")
-    assert second.metric("dragoman_refused_partitions") == 8
+    wait_until(lambda: second.metric("dragoman_refused_partitions") == 8, "the gauge follows the log")
     assert second.readiness().startswith("8 partitions are not read")
     installation.publish_raw("jobs.interactive", [job()])
     wait_until(lambda: installation.count() == 4, "the other topic is read")

@@ -7,8 +7,8 @@ from typing import cast
 from uuid import UUID
 
 from dragoman.producer.memory import MemoryPublisher
+from dragoman.storage.attempts import known_jobs
 from dragoman.storage.records import HistoryRow, OutboxEvent, Status
-from dragoman.storage.settlement import already_recorded
 from dragoman.worker.assignments import Delivery
 from dragoman.worker.broker import ClientLostError
 from dragoman.worker.intake import Intake, IntakeLimits
@@ -74,7 +74,7 @@ class Process:
         job_id = UUID(bytes=delivery.message.value or b"")
         if not assignments.admits(delivery):
             assignments.give_back([delivery])
-        elif asks_the_history and already_recorded(self.database, [job_id]):
+        elif asks_the_history and known_jobs(self.database, [job_id]).recorded:
             self.pipeline.finished.put([Outcome(delivery)])
         else:
             self.pipeline.finished.put([_outcome(self.name, delivery, job_id)])

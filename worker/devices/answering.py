@@ -27,9 +27,8 @@ class Answering:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
-        self._free_at_seconds = (
-            0.0  # when the device had last finished a group: passes do not overlap in the statistics
-        )
+        # When the device had last finished a group: passes do not overlap in the statistics.
+        self._free_at_seconds = 0.0
 
     def translated(self, group: OpenGroup, answers: Sequence[tuple[Entry, Translation]], facts: ModelFacts) -> None:
         """Segments have their translations; the last of a group brings the batch's row along."""

@@ -7,8 +7,9 @@ from uuid import UUID
 
 import pytest
 from dragoman.errors import DragomanError, TransientError
+from dragoman.storage.attempts import known_jobs
 from dragoman.storage.records import OutboxEvent, PartitionProgress
-from dragoman.storage.settlement import CommitUnknownError, already_recorded, settle
+from dragoman.storage.settlement import CommitUnknownError, settle
 from sqlalchemy import event
 
 pytestmark = pytest.mark.services
@@ -309,5 +310,5 @@ def test_a_text_comes_back_as_it_was_when_it_is_full_of_special_characters(bench
 
 def test_only_recorded_jobs_are_named_when_one_asks(bench: Any) -> None:
     settle(bench.engine, bench.settlement(bench.row(1), bench.row(2)))
-    assert already_recorded(bench.engine, [TWO, THREE]) == {TWO}
-    assert already_recorded(bench.engine, []) == frozenset()
+    assert known_jobs(bench.engine, [TWO, THREE]).recorded == {TWO}
+    assert known_jobs(bench.engine, []).recorded == frozenset()
