@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql
@@ -19,28 +20,50 @@ Encoder = Callable[[Any], str]
 
 
 class BulkInsert:
-    """`INSERT ... ON CONFLICT DO NOTHING` of tuples that hold the columns' values in their order."""
+    """`INSERT ... ON CONFLICT DO NOTHING` of tuples that hold the columns' values in their order.
 
-    def __init__(self, table: Table, columns: Sequence[str], returning: str) -> None:
+    `key` is the first of the columns, a UUID that the conflict is about.
+    """
+
+    def __init__(self, table: Table, columns: Sequence[str], key: str) -> None:
         types = [table.c[name].type for name in columns]
         names = ", ".join(f'"{name}"' for name in columns)
         arrays = ", ".join(f"%s::{_sql_type(kind)}[]" for kind in types)
-        self._statement = (
+        self._statement = counted(
             f'INSERT INTO "{table.name}" ({names}) SELECT * FROM unnest({arrays}) '  # noqa: S608 - our own column names
-            f'ON CONFLICT DO NOTHING RETURNING "{returning}"'
+            f'ON CONFLICT DO NOTHING RETURNING "{key}" AS id'
         )
+        self._key = columns.index(key)
         self._encoders = [_encoder(kind) for kind in types]
 
-    def __call__(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Insert the rows, in order; return the `returning` column of those that were new.
+    def __call__(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> frozenset[UUID]:
+        """Insert the rows, in order; return the keys of those that were new.
 
         Raises ValueError for text with a NUL character or half of a surrogate pair.
         """
         if not rows:
-            return []
+            return frozenset()
         columns = zip(*rows, strict=True)
         literals = tuple(_column(values, encode) for values, encode in zip(columns, self._encoders, strict=True))
-        return list(connection.exec_driver_sql(self._statement, literals).scalars())
+        return affected(connection, self._statement, literals, [row[self._key] for row in rows])
+
+
+def counted(statement: str) -> str:
+    """A statement for `affected` of one that returns UUIDs as `id`."""
+    return (
+        f"WITH affected AS ({statement}) "  # noqa: S608 - a statement of ours
+        "SELECT CASE WHEN count(*) < %s THEN array_agg(id::text) END, count(*) FROM affected"
+    )
+
+
+def affected(
+    connection: Connection, statement: str, parameters: tuple[object, ...], wanted: Sequence[UUID]
+) -> frozenset[UUID]:
+    """Which of the wanted ids the statement affected; they travel back only where it was not all of them."""
+    some, count = connection.exec_driver_sql(statement, (*parameters, len(wanted))).one()
+    if count == len(wanted):
+        return frozenset(wanted)
+    return frozenset(map(UUID, some or ()))
 
 
 def array_literal(values: Iterable[Any], encode: Encoder) -> str:

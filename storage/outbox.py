@@ -4,39 +4,47 @@ Relays share the table through SKIP LOCKED. One that dies between publishing and
 the next, so a message can reach Kafka twice, with the same event id.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from sqlalchemy import Connection, func, select
 
-from .bulk import array_literal
+from .bulk import affected, array_literal, counted
 from .records import OutboxEvent
 from .tables import outbox
 
-
-@dataclass(frozen=True, slots=True)
-class ClaimedEvent:
-    """An event that is ours until the transaction ends."""
-
-    id: int
-    event: OutboxEvent
+TAKE_EVENTS = counted(
+    "DELETE FROM outbox USING (SELECT id FROM outbox WHERE event_id = ANY(%s::uuid[]) FOR UPDATE SKIP LOCKED) AS ours "
+    "WHERE outbox.id = ours.id RETURNING outbox.event_id AS id"
+)
 
 
-def claim_events(connection: Connection, limit: int) -> list[ClaimedEvent]:
+def take_events(connection: Connection, events: Sequence[OutboxEvent]) -> list[OutboxEvent]:
+    """Delete those of these events that are there and that no other relay holds; return them. Waits for nobody.
+
+    They are published before the transaction commits; if it does not, they are in the outbox again.
+    """
+    ids = [event.event_id for event in events]
+    taken = affected(connection, TAKE_EVENTS, (array_literal(ids, str),), ids)
+    return [event for event in events if event.event_id in taken]
+
+
+def claim_events(connection: Connection, limit: int, older_than_seconds: float = 0.0) -> list[OutboxEvent]:
     """Lock and return the oldest events that no other relay holds, at most `limit`; waits for nobody."""
     oldest = select(outbox).order_by(outbox.c.id).limit(limit).with_for_update(skip_locked=True)
+    if older_than_seconds > 0:
+        age = func.make_interval(0, 0, 0, 0, 0, 0, older_than_seconds)
+        oldest = oldest.where(outbox.c.created_at < func.clock_timestamp() - age)
     return [
-        ClaimedEvent(
-            row.id,
-            OutboxEvent(row.event_id, row.job_id, row.topic, row.key, _pairs(row.headers), row.payload),
-        )
+        OutboxEvent(row.event_id, row.job_id, row.topic, row.key, _pairs(row.headers), row.payload)
         for row in connection.execute(oldest)
     ]
 
 
-def delete_events(connection: Connection, ids: Iterable[int]) -> None:
+def delete_events(connection: Connection, event_ids: Iterable[UUID]) -> None:
     """Remove events that Kafka has acknowledged."""
-    connection.exec_driver_sql("DELETE FROM outbox WHERE id = ANY(%s::bigint[])", (array_literal(ids, str),))
+    connection.exec_driver_sql("DELETE FROM outbox WHERE event_id = ANY(%s::uuid[])", (array_literal(event_ids, str),))
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,9 +134,11 @@ class Receipt:
 
     `recorded`: jobs whose row is new. `duplicates`: jobs with a row that was not, because the history had the job
     or the settlement named it twice (then the job can be in both). `fenced`: partitions that belong to another epoch
-    by now. A job in neither set was dropped: read under an epoch that is over, it will be read again.
+    by now. A job in neither set was dropped: read under an epoch that is over, it will be read again. `events`: what
+    this settlement has put into the outbox.
     """
 
     recorded: frozenset[UUID]
     duplicates: frozenset[UUID]
     fenced: frozenset[Partition]
+    events: tuple[OutboxEvent, ...] = ()

@@ -59,9 +59,9 @@ AND lease.epoch = done.epoch AND (lease.next_offset IS NULL OR lease.next_offset
 # Whoever was tried more than once may have been a suspect; it has its last word now.
 FORGET_ATTEMPTS = "DELETE FROM attempt WHERE job_id = ANY(%s::uuid[])"
 
-_insert_rows = BulkInsert(translation, HistoryRow._fields, returning="job_id")
-_insert_events = BulkInsert(outbox, OutboxEvent._fields, returning="event_id")
-_insert_batches = BulkInsert(batch, BatchRow._fields, returning="id")
+_insert_rows = BulkInsert(translation, HistoryRow._fields, key="job_id")
+_insert_events = BulkInsert(outbox, OutboxEvent._fields, key="event_id")
+_insert_batches = BulkInsert(batch, BatchRow._fields, key="id")
 
 
 class CommitUnknownError(TransientError):
@@ -105,15 +105,16 @@ def _write_held(connection: Connection, settlement: Settlement) -> Receipt:
     # In one order everywhere: two workers with the same jobs then wait for each other instead of deadlocking.
     written.sort(key=lambda entry: entry[0].job_id.int)
     rows = [row for row, _ in written]
-    recorded = frozenset[UUID](_insert_rows(connection, rows))
+    recorded = _insert_rows(connection, rows)
     reached("after-insert")
     used = {row.batch_id for row in rows if row.job_id in recorded}
     _insert_batches(connection, [entry for entry in settlement.batches if entry.id in used])
-    _insert_events(connection, _first_events(written, recorded))
+    events = _first_events(written, recorded)
+    _insert_events(connection, events)
     _quarantine(connection, settlement, held)
     _forget_attempts(connection, rows)
     _advance(connection, settlement.group_id, held)
-    return Receipt(recorded, _duplicates(rows, recorded), _fenced(settlement, held))
+    return Receipt(recorded, _duplicates(rows, recorded), _fenced(settlement, held), tuple(events))
 
 
 def _lock_leases(connection: Connection, settlement: Settlement) -> dict[Partition, int]:

@@ -34,6 +34,7 @@ def consumer_config(settings: Settings) -> dict[str, Any]:
         "fetch.max.bytes": 4 * PARTITION_FETCH_BYTES,
         "receive.message.max.bytes": ANSWER_BYTES,
         "check.crcs": True,
+        "fetch.queue.backoff.ms": 5,
         # A request that nobody answers holds back those behind it, such as the heartbeat that hands partitions over.
         "socket.timeout.ms": int(ANSWER_SECONDS * 1000),
         "group.protocol": settings.group_protocol,

@@ -4,18 +4,23 @@ import queue
 import threading
 from dataclasses import dataclass, field
 
+from ..storage.records import OutboxEvent
 from .assignments import Assignments, Delivery
 from .metrics import Metrics
 from .scheduling.translation_memory import EmptyMemory, TranslationMemory
 from .scheduling.waiting_room import WaitingRoom
 from .work import Identity, Outcome
 
+# The events of so many settlements are kept for a relay that is behind.
+OWED_SETTLEMENTS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """intake -> inbox -> admitter -> waiting room -> engine -> finished -> settler -> (outbox) -> relay.
+    """intake -> inbox -> admitter -> waiting room -> engine -> finished -> settler -> (outbox) owed -> relay.
 
-    The queues have no bounds of their own: the intake pauses polling when too much is in flight.
+    The queues have no bounds of their own, the intake pauses polling when too much is in flight; but `owed` has,
+    because what it has no room for lies in the outbox.
     """
 
     identity: Identity
@@ -25,6 +30,6 @@ class Pipeline:
     assignments: Assignments = field(default_factory=Assignments)
     inbox: "queue.Queue[list[Delivery]]" = field(default_factory=queue.Queue)
     finished: "queue.Queue[list[Outcome]]" = field(default_factory=queue.Queue)
-    outbox_filled: threading.Event = field(default_factory=threading.Event)
+    owed: "queue.Queue[list[OutboxEvent]]" = field(default_factory=lambda: queue.Queue(OWED_SETTLEMENTS))
     fenced: threading.Event = field(default_factory=threading.Event)
     stopping: threading.Event = field(default_factory=threading.Event)

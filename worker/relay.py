@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Sequence
 from typing import Protocol
+from uuid import UUID
 
 import structlog
 from sqlalchemy import Connection, Engine
@@ -13,7 +14,9 @@ from ..errors import TransientError
 from ..failpoints import reached
 from ..producer.publisher import DeliveryReport, OutgoingMessage
 from ..storage.engine import transaction
-from ..storage.outbox import ClaimedEvent, claim_events, delete_events, outbox_state
+from ..storage.outbox import claim_events, delete_events, outbox_state, take_events
+from ..storage.records import OutboxEvent
+from .gathering import gathered
 from .pipeline import Pipeline
 from .stage import Stage
 
@@ -21,8 +24,8 @@ log = structlog.get_logger(__name__)
 
 # Events in one round: their rows stay locked until Kafka has acknowledged them all.
 ROUND_EVENTS = 1_000
-# A sweep finds what a relay left behind that died after its worker's transaction.
-SWEEP_SECONDS = 1.0
+# A sweep finds what was left behind: by a relay that died, or that Kafka did not answer. What is younger is on its way.
+SWEEP_SECONDS, SWEEP_AGE_SECONDS = 1.0, 2.0
 # How long a round waits for acknowledgements before it lets the rest go to the next round.
 ACKNOWLEDGE_SECONDS = 15.0
 RETRY_SECONDS = 0.5
@@ -55,15 +58,17 @@ class Relay(Stage):
         self._pipeline = pipeline
         self._engine = engine
         self._publisher = publisher
+        self._swept_at_seconds = 0.0
 
     def work(self) -> None:
-        """Publish until the outbox is empty, then wait for more."""
-        self._pipeline.outbox_filled.wait(SWEEP_SECONDS)
-        self._pipeline.outbox_filled.clear()
+        """Publish what the settler hands over, and sweep the outbox now and then."""
+        fresh = gathered(self._pipeline.owed, ROUND_EVENTS, SWEEP_SECONDS)
         self._publisher.poll(0)
         try:
-            while self.publish_round() == ROUND_EVENTS and not self.stopping:
-                self.last_beat_seconds = time.monotonic()
+            if fresh:
+                self.publish_fresh(fresh)
+            if time.monotonic() - self._swept_at_seconds >= SWEEP_SECONDS:
+                self._sweep()
         except TransientError as error:
             self._pipeline.metrics.publish_failures.inc()
             log.warning("relay_to_be_repeated", error=str(error))
@@ -74,39 +79,66 @@ class Relay(Stage):
         with contextlib.suppress(TransientError):
             self.publish_round()
 
-    def publish_round(self) -> int:
-        """Publish up to `ROUND_EVENTS` events in one transaction; returns how many Kafka acknowledged."""
-        with transaction(self._engine) as connection:
+    def publish_fresh(self, events: Sequence[OutboxEvent]) -> int:
+        """Publish events that were just written, without reading them back; returns how many Kafka acknowledged."""
+        tally = _Tally()
+        with contextlib.suppress(_UnacknowledgedError), transaction(self._engine) as connection:
             connection.exec_driver_sql(LIMITS)
-            claimed = claim_events(connection, ROUND_EVENTS)
-            if not claimed:
-                self._measure(connection)
-                return 0
-            tally = self._publish(claimed)
-            acknowledged = tally.acknowledged()
+            # The delete comes first, because it is the lock; it counts when all of them have been acknowledged.
+            ours = take_events(connection, events)
+            self._publish(ours, tally)
             reached("before-outbox-delete")
-            delete_events(connection, acknowledged)
-            self._measure(connection)
-        if len(acknowledged) < len(claimed):
-            self._pipeline.metrics.publish_failures.inc()
-            log.warning("events_not_acknowledged", events=len(claimed) - len(acknowledged), error=tally.error)
-        self._pipeline.metrics.published.inc(len(acknowledged))
+            if tally.missing:
+                raise _UnacknowledgedError
+        acknowledged = tally.acknowledged()
+        if tally.missing and acknowledged:
+            with transaction(self._engine) as connection:
+                connection.exec_driver_sql(LIMITS)
+                delete_events(connection, acknowledged)
+        self._count(tally)
         return len(acknowledged)
 
-    def _publish(self, claimed: Sequence[ClaimedEvent]) -> "_Tally":
+    def publish_round(self, older_than_seconds: float = 0.0) -> int:
+        """Publish up to `ROUND_EVENTS` events of the outbox in one transaction; returns how many Kafka acknowledged."""
+        tally = _Tally()
+        with transaction(self._engine) as connection:
+            connection.exec_driver_sql(LIMITS)
+            claimed = claim_events(connection, ROUND_EVENTS, older_than_seconds)
+            if claimed:
+                self._publish(claimed, tally)
+                reached("before-outbox-delete")
+                delete_events(connection, tally.acknowledged())
+            self._measure(connection)
+        self._count(tally)
+        return len(tally.acknowledged())
+
+    def _sweep(self) -> None:
+        """Until the old events are gone, or new ones wait."""
+        while self.publish_round(SWEEP_AGE_SECONDS) == ROUND_EVENTS and not self.stopping:
+            self.last_beat_seconds = time.monotonic()
+            if not self._pipeline.owed.empty():
+                return  # the next sweep comes at once
+        self._swept_at_seconds = time.monotonic()
+
+    def _count(self, tally: "_Tally") -> None:
+        self._pipeline.metrics.published.inc(len(tally.acknowledged()))
+        if tally.missing:
+            self._pipeline.metrics.publish_failures.inc()
+            log.warning("events_not_acknowledged", events=tally.missing, error=tally.error)
+
+    def _publish(self, events: Sequence[OutboxEvent], tally: "_Tally") -> None:
         """Publish events and wait for their reports."""
-        tally = _Tally(len(claimed))
+        tally.missing = len(events)
         deadline = time.monotonic() + ACKNOWLEDGE_SECONDS
-        for entry in claimed:
-            self._hand_over(entry, tally.listener(entry.id), deadline)
+        for event in events:
+            self._give(event, tally.listener(event.event_id), deadline)
         while not tally.complete and time.monotonic() < deadline:
             self._publisher.poll(0.1)
-        return tally
 
-    def _hand_over(self, entry: ClaimedEvent, on_report: Report, deadline: float) -> None:
+    def _give(self, event: OutboxEvent, on_report: Report, deadline: float) -> None:
         """Give an event to the client, unless it has no room until the deadline. One that it refuses stops no other."""
         try:
-            while not self._publisher.publish(_message(entry), on_report) and time.monotonic() < deadline:
+            while not self._publisher.publish(_message(event), on_report) and time.monotonic() < deadline:
                 self._publisher.poll(0.1)
         except TransientError as error:
             on_report(DeliveryReport(str(error)))
@@ -117,38 +149,43 @@ class Relay(Stage):
         self._pipeline.metrics.outbox_oldest.set(waiting.oldest_seconds)
 
 
+class _UnacknowledgedError(Exception):
+    """Kafka has not acknowledged everything: the transaction is rolled back."""
+
+
 class _Tally:
     """Counts delivery reports, which may come from another thread, and late."""
 
-    def __init__(self, expected: int) -> None:
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._expected = expected
-        self._reports = 0
-        self._acknowledged: list[int] = []
+        self._refused = 0
+        self._acknowledged: list[UUID] = []
+        self.missing = 0
         self.error: str | None = None
 
-    def listener(self, event_id: int) -> Report:
+    def listener(self, event_id: UUID) -> Report:
         def on_report(report: DeliveryReport) -> None:
             with self._lock:
-                self._reports += 1
                 if report.error is None:
+                    self.missing -= 1
                     self._acknowledged.append(event_id)
                 else:
+                    self._refused += 1
                     self.error = report.error
 
         return on_report
 
     @property
     def complete(self) -> bool:
+        """Whether every event has its report."""
         with self._lock:
-            return self._reports == self._expected
+            return self.missing <= self._refused
 
-    def acknowledged(self) -> list[int]:
+    def acknowledged(self) -> list[UUID]:
         with self._lock:
             return list(self._acknowledged)
 
 
-def _message(entry: ClaimedEvent) -> OutgoingMessage:
-    event = entry.event
+def _message(event: OutboxEvent) -> OutgoingMessage:
     headers = [(name, value.encode()) for name, value in event.headers]
     return OutgoingMessage(event.topic, event.key or b"", event.payload, headers)

@@ -1,5 +1,6 @@
 """The worker process, put together: the one place that names the concrete broker, translator and database."""
 
+import gc
 import os
 import random
 import socket
@@ -60,6 +61,8 @@ EXIT_SECONDS = 3.0
 POLL_STUCK_SECONDS = 60.0
 # One batch takes seconds; a device that has been silent for this long will not come back.
 ENGINE_STUCK_SECONDS = 300.0
+# New objects, not counting those that are gone, after which the youngest are looked at.
+COLLECTED_OBJECTS = 50_000
 # Seconds before a client that was lost is made again, at most; random, so that workers do not rejoin in step.
 REBUILD_SECONDS = 2.0
 
@@ -224,6 +227,7 @@ def run_worker(settings: Settings, serving: Serving, on_started: Callable[[Worke
     )
     shutdown = Shutdown(worker.pipeline.stopping, settings.drain_seconds + EXIT_SECONDS, worker.exit_code)
     shutdown.listen()
+    _calm_collector()
     detector = StuckDetector(worker.beats, worker.pipeline.metrics)
     detector.start()
     on_started(worker, health.port)
@@ -234,6 +238,16 @@ def run_worker(settings: Settings, serving: Serving, on_started: Callable[[Worke
         health.close()
         database.dispose()
         shutdown.ended()
+
+
+def _calm_collector() -> None:
+    """Leave out of garbage collections what is there for good, and have fewer: a job makes objects, and no cycles.
+
+    The collector took a quarter of the time of a worker with thousands of jobs in flight.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECTED_OBJECTS, 20, 20)
 
 
 def _last_beat(stage: Stage) -> float:

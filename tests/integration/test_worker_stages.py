@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 from dragoman.compose.local import LocalStack
@@ -19,6 +20,7 @@ from dragoman.storage.engine import create_database_engine, transaction
 from dragoman.storage.leases import LeaseRequest, acquire_leases
 from dragoman.storage.migrate import upgrade
 from dragoman.storage.models import ModelVersion, register_model_version
+from dragoman.storage.outbox import claim_events
 from dragoman.storage.tables import metadata
 from dragoman.worker.admission import Admission
 from dragoman.worker.admitter import Admitter
@@ -31,7 +33,7 @@ from dragoman.worker.devices.served_models import ServedModels
 from dragoman.worker.intake import Intake, IntakeLimits
 from dragoman.worker.memory_broker import MemoryBroker, MemoryCluster
 from dragoman.worker.message import Message, Partition
-from dragoman.worker.pipeline import Pipeline
+from dragoman.worker.pipeline import OWED_SETTLEMENTS, Pipeline
 from dragoman.worker.relay import Relay
 from dragoman.worker.scheduling.policy import Policy
 from dragoman.worker.scheduling.scheduler import Scheduler
@@ -150,13 +152,13 @@ class Bench:
             assert killer.execute(text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": pid}).scalar_one()
 
     def before(self, statements: dict[int, Callable[[Any], None]], kind: str) -> None:
-        """Do something before the n-th statement that begins so (1 = the next), on its connection."""
+        """Do something before the n-th statement that holds this (1 = the next), on its connection."""
         seen = 0
 
         @event.listens_for(self.database, "before_cursor_execute")
         def hook(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
             nonlocal seen
-            if statement.lstrip().startswith(kind):
+            if kind in statement:
                 seen += 1
                 statements.get(seen, lambda _: None)(connection)
 
@@ -349,6 +351,59 @@ def test_the_same_events_come_twice_when_a_relay_dies_before_it_deletes_them(ben
     published = event_ids(bench.publisher)
     assert published[:3] == published[3:]
     assert len(set(published)) == 3
+
+
+def test_what_was_just_recorded_is_published_without_reading_it_back(bench: Bench) -> None:
+    bench.record(5)
+    bench.before({1: bench.kill}, "FROM outbox ORDER BY")  # reading it back would fail
+    assert bench.relay.publish_fresh(bench.pipeline.owed.get_nowait()) == 5
+    assert len(set(event_ids(bench.publisher))) == 5
+    assert bench.value(EVENTS) == 0
+
+
+def test_fresh_events_that_did_not_arrive_stay_in_the_outbox_and_the_others_do_not(
+    database: Engine, server: Engine
+) -> None:
+    bench = Bench(database, server, Choosy(undelivered=2))
+    bench.record(5)
+    assert bench.relay.publish_fresh(bench.pipeline.owed.get_nowait()) == 3
+    assert bench.value(EVENTS) == 2
+    assert bench.relay.publish_round() == 2
+    assert len(set(event_ids(bench.publisher))) == len(bench.publisher.messages) == 5
+
+
+def test_fresh_events_are_in_the_outbox_again_when_the_relay_dies_before_its_transaction_ends(bench: Bench) -> None:
+    bench.record(3)
+    event.listen(bench.database, "commit", bench.kill, once=True)
+    with pytest.raises(TransientError):
+        bench.relay.publish_fresh(bench.pipeline.owed.get_nowait())
+    assert bench.value(EVENTS) == 3
+    assert bench.relay.publish_round() == 3
+    published = event_ids(bench.publisher)
+    assert sorted(published[:3]) == sorted(published[3:])
+
+
+def test_fresh_events_that_another_relay_has_are_left_to_it(bench: Bench) -> None:
+    bench.record(5)
+    with transaction(bench.database) as other:
+        held = {event.event_id for event in claim_events(other, 2)}
+        assert bench.relay.publish_fresh(bench.pipeline.owed.get_nowait()) == 3
+    assert {UUID(identity.decode()) for identity in event_ids(bench.publisher)}.isdisjoint(held)
+    assert set(bench.values("SELECT event_id FROM outbox")) == held
+
+
+def test_a_sweep_leaves_young_events_to_the_relay_that_is_about_to_publish_them(bench: Bench) -> None:
+    bench.record(2)
+    assert bench.relay.publish_round(older_than_seconds=60.0) == 0
+    assert bench.relay.publish_round() == 2
+
+
+def test_events_for_which_the_relay_has_no_room_are_only_in_the_outbox(bench: Bench) -> None:
+    for _ in range(OWED_SETTLEMENTS):
+        bench.pipeline.owed.put_nowait([])
+    bench.record(2)
+    assert bench.pipeline.owed.qsize() == OWED_SETTLEMENTS
+    assert bench.relay.publish_round() == 2
 
 
 def test_a_relay_publishes_what_came_last_when_it_is_stopped(bench: Bench) -> None:

@@ -57,7 +57,7 @@ class Faults:
             act(connection)
 
     def _executes(self, connection: Any, cursor: Any, statement: str, *_: Any) -> None:
-        if self._before is not None and statement.startswith(self._before[0]):
+        if self._before is not None and self._before[0] in statement:
             act, self._before = self._before[1], None
             self.bitten += 1
             act(connection)

@@ -145,6 +145,18 @@ class DeliveryMachine(RuleBasedStateMachine):
             self._process(worker).relay.publish_round()
         self.publisher.error = None
 
+    @rule(worker=workers, end=st.sampled_from(["deletes", "dies", "is_not_heard"]))
+    def relay_at_once(self, worker: int, end: str) -> None:
+        """What was just recorded is published without a look at the outbox; the relay may die before COMMIT."""
+        process = self._process(worker)
+        if process.pipeline.owed.empty():
+            return
+        self.publisher.error = "the brokers are away" if end == "is_not_heard" else None
+        dying = self.stage.faults.commit_without_effect() if end == "dies" else nullcontext()
+        with dying, suppress(TransientError):
+            process.relay.publish_fresh(process.pipeline.owed.get_nowait())
+        self.publisher.error = None
+
     @invariant()
     def nothing_is_lost_or_done_twice(self) -> None:
         with transaction(self.stage.database) as connection:

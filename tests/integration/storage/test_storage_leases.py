@@ -53,7 +53,7 @@ def test_an_event_comes_back_as_it_was_when_it_is_claimed(bench: Any) -> None:
     settlement = bench.settlement(bench.row(1), bench.row(2))
     settle(bench.engine, settlement)
     with transaction(bench.engine) as connection:
-        claimed = tuple(claimed.event for claimed in claim_events(connection, 10))
+        claimed = tuple(claim_events(connection, 10))
         assert claimed == sum(settlement.events, ())
 
 
@@ -61,15 +61,15 @@ def test_relays_get_different_events_when_they_claim_at_once(bench: Any) -> None
     settle(bench.engine, bench.settlement(bench.row(1), bench.row(2), bench.row(3)))
     with transaction(bench.engine) as first, transaction(bench.engine) as second:
         second.exec_driver_sql("SET LOCAL lock_timeout = '2s'")  # fails instead of waiting for the first
-        one = {claimed.event.job_id for claimed in claim_events(first, 2)}
-        other = {claimed.event.job_id for claimed in claim_events(second, 2)}
+        one = {claimed.job_id for claimed in claim_events(first, 2)}
+        other = {claimed.job_id for claimed in claim_events(second, 2)}
     assert (one, other) == ({UUID(int=1), UUID(int=2)}, {UUID(int=3)})
 
 
 def test_only_the_deleted_events_are_gone_when_a_relay_commits(bench: Any) -> None:
     settle(bench.engine, bench.settlement(bench.row(1), bench.row(2)))
     with transaction(bench.engine) as connection:
-        delete_events(connection, [claimed.id for claimed in claim_events(connection, 1)])
+        delete_events(connection, [claimed.event_id for claimed in claim_events(connection, 1)])
     with transaction(bench.engine) as connection:
         waiting = outbox_state(connection)
     assert waiting.events == 1
