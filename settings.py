@@ -113,7 +113,9 @@ class Settings(BaseSettings):
         16_000_000, ge=0, description="memory for translations to answer the same texts again with; 0 = none"
     )
     beam_size: int = Field(4, ge=1, le=64, description="beam size where the job names none; 1 = greedy")
-    in_flight_jobs: int = Field(5_000, ge=1, description="jobs polled and unfinished, at most: then partitions pause")
+    in_flight_jobs: int = Field(
+        5_000, ge=1, description="jobs of a lane polled and unfinished, at most: then its partitions pause"
+    )
     in_flight_bytes: int = Field(64_000_000, ge=1_000_000, description="the same in message bytes")
     drain_seconds: float = Field(10.0, gt=0, description="how long a stopping worker may finish what is in flight")
     dead_letter_fuse: int = Field(

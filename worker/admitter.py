@@ -14,7 +14,6 @@ from ..schemas.reasons import Reason
 from ..storage.attempts import KnownJobs, known_jobs
 from .admission import Admission, too_late
 from .assignments import Delivery
-from .gathering import gathered
 from .outcomes import refused
 from .pipeline import Pipeline
 from .recall import Jobs, Recall
@@ -52,7 +51,7 @@ class Admitter(Stage):
         """Admit what was polled; answer what expired while it waited."""
         self._refuse_expired()
         # What was polled by now, so that a distant database is asked once for much.
-        deliveries = self._still_ours(gathered(self._pipeline.inbox, ADMITTED_JOBS, 0.5))
+        deliveries = self._still_ours(self._pipeline.inbox.gather(ADMITTED_JOBS, 0.5))
         if not deliveries:
             return
         outcomes: list[Outcome] = []

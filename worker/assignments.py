@@ -6,10 +6,12 @@ deliveries. A partition that comes back comes back as a new assignment under a n
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from ..schemas.topics import JOBS_INTERACTIVE
 from ..storage.records import PartitionProgress
 from .message import Message, Partition
 from .offsets import OffsetTracker
@@ -46,6 +48,11 @@ class Delivery:
     received_at: datetime
 
     @property
+    def is_interactive(self) -> bool:
+        """Whether somebody waits for it: it came through the topic of the interactive lane."""
+        return self.message.topic.endswith(JOBS_INTERACTIVE.name)
+
+    @property
     def is_suspect(self) -> bool:
         """Whether it may be what brought former owners of its partition down: count an attempt, then run it alone."""
         return self.message.offset < self.assignment.suspect_before
@@ -57,7 +64,9 @@ class Assignments:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._held: dict[Partition, Assignment] = {}
-        self._jobs = self._bytes = 0
+        # By topic: each lane has a topic of its own.
+        self._jobs: Counter[str] = Counter()
+        self._bytes: Counter[str] = Counter()
         self._moved_at_seconds = 0.0
 
     def add(self, partition: Partition, epoch: int, next_offset: int, *, suspect_before: int = 0) -> None:
@@ -94,11 +103,11 @@ class Assignments:
             now = datetime.now(UTC)
             if not held.tracker.poll(message.offset, last_offset, message.timestamp_seconds or now.timestamp()):
                 return None
-            if not self._jobs:
+            if not self._jobs.total():
                 self._moved_at_seconds = time.monotonic()
             held.active += 1
-            self._jobs += 1
-            self._bytes += message.size_bytes
+            self._jobs[message.topic] += 1
+            self._bytes[message.topic] += message.size_bytes
             return Delivery(message, held, now)
 
     def counts(self, delivery: Delivery) -> bool:
@@ -162,9 +171,12 @@ class Assignments:
         with self._changed:
             return self._changed.wait_for(lambda: self._idle(partitions), timeout_seconds)
 
-    def in_flight(self) -> InFlight:
+    def in_flight(self, topic: str | None = None) -> InFlight:
+        """Of one topic, or of all."""
         with self._changed:
-            return InFlight(self._jobs, self._bytes)
+            if topic is None:
+                return InFlight(self._jobs.total(), self._bytes.total())
+            return InFlight(self._jobs[topic], self._bytes[topic])
 
     def settled_offsets(self) -> dict[Partition, int]:
         """The committed offset of every partition, as the database has it."""
@@ -180,14 +192,15 @@ class Assignments:
     def stalled_seconds(self) -> float:
         """How long nothing has been settled although something is in flight."""
         with self._changed:
-            return time.monotonic() - self._moved_at_seconds if self._jobs else 0.0
+            return time.monotonic() - self._moved_at_seconds if self._jobs.total() else 0.0
 
     def _idle(self, partitions: Collection[Partition]) -> bool:
         return all(self._held[partition].active == 0 for partition in partitions if partition in self._held)
 
     def _let_go(self, deliveries: Collection[Delivery]) -> None:
         for delivery in deliveries:
+            message = delivery.message
             delivery.assignment.active -= 1
-            self._jobs -= 1
-            self._bytes -= delivery.message.size_bytes
+            self._jobs[message.topic] -= 1
+            self._bytes[message.topic] -= message.size_bytes
         self._changed.notify_all()

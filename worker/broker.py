@@ -1,6 +1,6 @@
 """What the intake needs of Kafka. Knows no client library; `KafkaBroker` and `MemoryBroker` are brokers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
@@ -83,11 +83,9 @@ class Broker(Protocol):
         """Ask for the positions of partitions again; those without an answer are left out."""
         ...
 
-    def pause(self) -> None:
-        """Deliver nothing until `resume`; partitions that come meanwhile are paused too."""
+    def hold(self, topics: Collection[str]) -> None:
+        """Deliver nothing of these topics, and of all others again; partitions that come meanwhile obey it too."""
         ...
-
-    def resume(self) -> None: ...
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Tell Kafka, without waiting, what is finished: for lag monitors only, nothing depends on it."""

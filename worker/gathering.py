@@ -1,10 +1,66 @@
-"""Takes together what several put into a queue one after the other. Knows nothing of what it is."""
+"""Queues of lists between stages, and taking several lists together. Knows nothing of what is in them."""
 
 import contextlib
 import queue
-from typing import TypeVar
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
+
+
+class UrgentFirst(Generic[Item]):
+    """Lists of urgent items and of others, each kind in order. The kinds take turns, so that neither waits for long."""
+
+    def __init__(self, is_urgent: Callable[[Item], bool]) -> None:
+        self._is_urgent = is_urgent
+        self._changed = threading.Condition()
+        self._urgent: deque[list[Item]] = deque()
+        self._other: deque[list[Item]] = deque()
+        self._urgent_had_its_turn = False
+
+    def put(self, items: list[Item]) -> None:
+        """Add a list, its urgent items as a list of their own."""
+        urgent = [item for item in items if self._is_urgent(item)]
+        other = items if not urgent else [item for item in items if not self._is_urgent(item)]
+        with self._changed:
+            if urgent:
+                self._urgent.append(urgent)
+            if other:
+                self._other.append(other)
+            self._changed.notify()
+
+    def gather(self, most: int, timeout_seconds: float) -> list[Item]:
+        """What waits of one kind, list by list until there are `most` or more; blocks for a list, at most so long.
+
+        Urgent items come alone, so that what is done with them together is soon done.
+        """
+        items: list[Item] = []
+        with self._changed:
+            self._changed.wait_for(lambda: self._urgent or self._other, timeout_seconds)
+            takes_urgent = bool(self._urgent) and not (self._urgent_had_its_turn and self._other)
+            lists = self._urgent if takes_urgent else self._other
+            while lists and len(items) < most:
+                items += lists.popleft()
+            self._urgent_had_its_turn = takes_urgent
+        return items
+
+    def get_nowait(self) -> list[Item]:
+        """The next list; raises `queue.Empty`."""
+        items = self.gather(1, 0.0)
+        if not items:
+            raise queue.Empty
+        return items
+
+    def empty(self) -> bool:
+        """Whether there is no list."""
+        return not self.qsize()
+
+    def qsize(self) -> int:
+        """How many lists there are."""
+        with self._changed:
+            return len(self._urgent) + len(self._other)
 
 
 def gathered(waiting: "queue.Queue[list[Item]]", most: int, timeout_seconds: float) -> list[Item]:

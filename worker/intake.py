@@ -34,7 +34,7 @@ REVOKE_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class IntakeLimits:
-    """High-water marks, and how long a revocation may wait for work that has begun."""
+    """High-water marks of each lane, and how long a revocation may wait for work that has begun."""
 
     in_flight_jobs: int
     in_flight_bytes: int
@@ -51,7 +51,7 @@ class Intake:
         self._limits = limits
         self._desk = desk or FaultDesk(pipeline)
         self._lease_tried_at_seconds = 0.0
-        self._paused = False
+        self._held: frozenset[str] = frozenset()
         self._failure: DragomanError | None = None
         self._stalls = StallWatch()
         self.last_poll_seconds = time.monotonic()
@@ -117,7 +117,7 @@ class Intake:
     def forget_all(self) -> None:
         """The client is gone, and with it every partition."""
         self.lost(sorted(self._pipeline.assignments.partitions()))
-        self._paused = False
+        self._held = frozenset()
         self._pipeline.fenced.clear()
 
     @property
@@ -144,10 +144,9 @@ class Intake:
 
     def _read_stalled_again(self, broker: Broker) -> None:
         """Start partitions anew that stand still although Kafka has more of them: the client has lost its place."""
-        if self._paused:
-            self._stalls.forget()
-            return
-        reading = broker.reading()
+        reading = {
+            partition: offset for partition, offset in broker.reading().items() if partition[0] not in self._held
+        }
         still = self._stalls.observe(reading, time.monotonic())
         ends = {partition: position.end_offset for partition, position in broker.positions(still).items()}
         stalled = {partition: reading[partition] for partition, end in ends.items() if end > reading[partition]}
@@ -157,14 +156,17 @@ class Intake:
             broker.start(stalled)
 
     def _adjust_flow(self, broker: Broker) -> None:
-        in_flight = self._pipeline.assignments.in_flight()
-        share = max(in_flight.jobs / self._limits.in_flight_jobs, in_flight.size_bytes / self._limits.in_flight_bytes)
-        if share >= 1 and not self._paused:
-            self._paused = True
-            broker.pause()
-        elif share <= RESUME_SHARE and self._paused:
-            self._paused = False
-            broker.resume()
+        topics = {topic for topic, _ in self._pipeline.assignments.partitions()}
+        held = frozenset(topic for topic in topics if self._is_full(topic))
+        if held != self._held:
+            self._held = held
+            broker.hold(held)
+
+    def _is_full(self, topic: str) -> bool:
+        """Whether enough of a lane is in flight. Each lane has limits of its own: a backlog holds back no other."""
+        in_flight, limits = self._pipeline.assignments.in_flight(topic), self._limits
+        share = max(in_flight.jobs / limits.in_flight_jobs, in_flight.size_bytes / limits.in_flight_bytes)
+        return share > RESUME_SHARE if topic in self._held else share >= 1
 
     def _measure(self, broker: Broker, settled: Mapping[Partition, int]) -> None:
         metrics = self._pipeline.metrics
@@ -175,9 +177,9 @@ class Intake:
         metrics.partitions.set(len(settled))
         metrics.unstarted.set(len(broker.unstarted()))
         metrics.refused.set(len(self.refused))
-        metrics.paused.set(float(self._paused))
-        reading = 0 if self._paused else len(broker.reading())
-        metrics.paused_partitions.set(max(0, len(settled) - reading))
+        metrics.paused.set(float(bool(self._held)))
+        reading = [partition for partition in broker.reading() if partition[0] not in self._held]
+        metrics.paused_partitions.set(max(0, len(settled) - len(reading)))
         oldest = self._pipeline.assignments.oldest_seconds()
         metrics.lag_seconds.set(0.0 if oldest is None else max(0.0, time.time() - oldest))
         metrics.stall_seconds.set(self._pipeline.assignments.stalled_seconds())

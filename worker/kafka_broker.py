@@ -49,7 +49,7 @@ class KafkaBroker:
     ) -> None:
         self._listener = listener
         self._metrics = metrics
-        self._paused = False
+        self._held: frozenset[str] = frozenset()
         self._reading = Reading()
         self._assigned: set[Partition] = set()
         self._commit_outstanding = False
@@ -105,14 +105,12 @@ class KafkaBroker:
     def positions(self, partitions: Sequence[Partition]) -> dict[Partition, Position]:
         return self._positions.of(partitions)
 
-    def pause(self) -> None:
-        self._paused = True
-        self._adjust_flow(self._reading.next_offsets())
-
-    def resume(self) -> None:
-        self._paused = False
-        self._reading.distrust()
-        self._adjust_flow(self._reading.next_offsets())
+    def hold(self, topics: Collection[str]) -> None:
+        changed = self._held ^ frozenset(topics)
+        self._held = frozenset(topics)
+        partitions = [partition for partition in self._reading.next_offsets() if partition[0] in changed]
+        self._reading.distrust(partition for partition in partitions if partition[0] not in self._held)
+        self._adjust_flow(partitions)
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         changed = {
@@ -200,8 +198,9 @@ class KafkaBroker:
 
     def _adjust_flow(self, partitions: Collection[Partition]) -> None:
         """Pause or resume; the client remembers a pause beyond the end of an assignment, so each start says which."""
-        if partitions:
-            (self._client.pause if self._paused else self._client.resume)(_entries(partitions))
+        for change, held in ((self._client.pause, True), (self._client.resume, False)):
+            if entries := _entries([partition for partition in partitions if (partition[0] in self._held) is held]):
+                change(entries)
 
     def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         self._commit_outstanding = False

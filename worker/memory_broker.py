@@ -138,16 +138,17 @@ class MemoryBroker:
         self._assigned: set[Partition] = set()
         self._positions: dict[Partition, int] = {}  # of started partitions
         self._faults: dict[Partition, ReadFault] = {}
-        self._paused = False
+        self._held: frozenset[str] = frozenset()
         cluster.join(self)
 
     def poll(self, timeout_seconds: float) -> list[Message]:
         self._rebalance()
-        messages = self._cluster.fetch({} if self._paused else self.reading(), timeout_seconds)
+        flowing = {partition: offset for partition, offset in self.reading().items() if partition[0] not in self._held}
+        messages = self._cluster.fetch(flowing, timeout_seconds)
         for message in messages:
             self._positions[message.partition] = message.offset + 1
         for partition, offset in self.reading().items():
-            if not self._paused and self._cluster.is_damaged(partition, offset):
+            if partition[0] not in self._held and self._cluster.is_damaged(partition, offset):
                 self._faults[partition] = ReadFault(partition, offset, "damaged")
         return messages
 
@@ -169,11 +170,8 @@ class MemoryBroker:
     def positions(self, partitions: Sequence[Partition]) -> dict[Partition, Position]:
         return {partition: self._cluster.position(self.group_id, partition) for partition in partitions}
 
-    def pause(self) -> None:
-        self._paused = True
-
-    def resume(self) -> None:
-        self._paused = False
+    def hold(self, topics: Collection[str]) -> None:
+        self._held = frozenset(topics)
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         self._cluster.commit(self.group_id, {p: offset for p, offset in offsets.items() if p in self._positions})

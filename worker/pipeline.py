@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ..storage.records import OutboxEvent
 from .assignments import Assignments, Delivery
+from .gathering import UrgentFirst
 from .metrics import Metrics
 from .scheduling.translation_memory import EmptyMemory, TranslationMemory
 from .scheduling.waiting_room import WaitingRoom
@@ -28,8 +29,10 @@ class Pipeline:
     metrics: Metrics = field(default_factory=Metrics)
     memory: TranslationMemory = field(default_factory=EmptyMemory)
     assignments: Assignments = field(default_factory=Assignments)
-    inbox: "queue.Queue[list[Delivery]]" = field(default_factory=queue.Queue)
-    finished: "queue.Queue[list[Outcome]]" = field(default_factory=queue.Queue)
+    inbox: UrgentFirst[Delivery] = field(default_factory=lambda: UrgentFirst(lambda delivery: delivery.is_interactive))
+    finished: UrgentFirst[Outcome] = field(
+        default_factory=lambda: UrgentFirst(lambda outcome: outcome.delivery.is_interactive)
+    )
     owed: "queue.Queue[list[OutboxEvent]]" = field(default_factory=lambda: queue.Queue(OWED_SETTLEMENTS))
     fenced: threading.Event = field(default_factory=threading.Event)
     stopping: threading.Event = field(default_factory=threading.Event)

@@ -46,10 +46,10 @@ class Reading:
             self._places.pop(partition, None)
             self._jumps.pop(partition, None)
 
-    def distrust(self) -> None:
-        """The client was paused and resumed, so it went back to a position of its own."""
-        for place in self._places.values():
-            place.trusted = False
+    def distrust(self, partitions: Iterable[Partition]) -> None:
+        """The client was paused and resumed there, so it went back to a position of its own."""
+        for partition in partitions:
+            self._places[partition].trusted = False
 
     def begin_poll(self) -> None:
         self._moved.clear()

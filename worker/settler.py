@@ -12,7 +12,6 @@ from ..errors import TransientError
 from ..storage.quarantine import QuarantinedRange
 from ..storage.records import PartitionProgress
 from ..storage.settlement import CommitUnknownError, Receipt, Settlement, settle
-from .gathering import gathered
 from .pipeline import Pipeline
 from .stage import Stage
 from .work import Outcome
@@ -35,7 +34,7 @@ class Settler(Stage):
 
     def work(self) -> None:
         """Settle everything that is finished by now."""
-        outcomes = gathered(self._pipeline.finished, SETTLEMENT_ROWS, 0.5)
+        outcomes = self._pipeline.finished.gather(SETTLEMENT_ROWS, 0.5)
         assignments = self._pipeline.assignments
         ours = [(outcome, assignments.counts(outcome.delivery)) for outcome in outcomes]
         self._drop([outcome for outcome, counts in ours if not counts])

@@ -23,10 +23,6 @@ class StallWatch:
         self._patience_seconds = STALL_SECONDS if patience_seconds is None else patience_seconds
         self._places: dict[Partition, _Standstill] = {}
 
-    def forget(self) -> None:
-        """Nothing was to be read just now, so nothing stood still."""
-        self._places.clear()
-
     def observe(self, next_offsets: Mapping[Partition, int], now_seconds: float) -> list[Partition]:
         """Partitions that have not moved for so long that somebody should ask why.
 

@@ -176,7 +176,7 @@ class Worker:
         held = sorted(assignments.partitions())
         log.info("draining", in_flight=assignments.in_flight().jobs)
         assignments.revoke(held)
-        broker.pause()
+        broker.hold(self._job_topics())
         self.intake.give_back_waiting(held)
         while not assignments.wait_idle(held, 0.1) and left(FINISH_SHARE) and not self._failed():
             if not self._turn_while_draining(broker):

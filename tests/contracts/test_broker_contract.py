@@ -239,21 +239,33 @@ class BrokerContract(MembershipContract):
         broker = cluster.join(Listener())
         assert offsets(read(broker, 2), first) == [0, 1]
 
-        broker.pause()
+        broker.hold({partition[0] for partition in cluster.partitions})
         cluster.publish(first, 3)
         assert read_for(broker, QUIET_SECONDS) == []
-        broker.resume()
+        broker.hold(())
         assert offsets(read(broker, 3), first) == [2, 3, 4]
+
+    def test_only_the_topics_that_are_held_are_silent(self, cluster: Cluster) -> None:
+        first, _ = cluster.partitions
+        broker = cluster.join(Listener())
+        broker.hold({"another"})
+        cluster.publish(first, 2)
+        assert offsets(read(broker, 2), first) == [0, 1]
+        broker.hold({first[0], "another"})
+        cluster.publish(first, 1)
+        assert read_for(broker, QUIET_SECONDS) == []
+        broker.hold({"another"})
+        assert offsets(read(broker, 1), first) == [2]
 
     def test_partitions_that_come_during_a_pause_are_paused_too(self, cluster: Cluster) -> None:
         first, _ = cluster.partitions
         cluster.publish(first, 2)
         listener = Listener()
         broker = cluster.join(listener)
-        broker.pause()
+        broker.hold({partition[0] for partition in cluster.partitions})
         hold(broker, listener, 2)
         assert read_for(broker, QUIET_SECONDS) == []
-        broker.resume()
+        broker.hold(())
         assert offsets(read(broker, 2), first) == [0, 1]
 
     def test_a_partition_that_is_started_during_a_pause_waits_for_its_end(self, cluster: Cluster) -> None:
@@ -262,10 +274,10 @@ class BrokerContract(MembershipContract):
         listener = Listener(withheld=set(cluster.partitions))
         broker = cluster.join(listener)
         hold(broker, listener, 2)
-        broker.pause()
+        broker.hold({partition[0] for partition in cluster.partitions})
         broker.start({first: 1})
         assert read_for(broker, QUIET_SECONDS) == []
-        broker.resume()
+        broker.hold(())
         assert offsets(read(broker, 1), first) == [1]
 
     def test_a_pause_does_not_follow_a_partition_that_goes_and_comes_back(self, cluster: Cluster) -> None:
@@ -273,10 +285,10 @@ class BrokerContract(MembershipContract):
         listener, guest = Listener(), Listener()
         broker = cluster.join(listener)
         hold(broker, listener, 2)
-        broker.pause()
+        broker.hold({partition[0] for partition in cluster.partitions})
         other = cluster.join(guest)
         until(lambda: (broker.poll(0.1), other.poll(0.1)), lambda: len(listener.held) == len(guest.held) == 1)
-        broker.resume()
+        broker.hold(())
         assert other.close(10.0)
         hold(broker, listener, 2)
         cluster.publish(first, 1)

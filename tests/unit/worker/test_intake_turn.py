@@ -84,6 +84,18 @@ def test_polling_goes_on_when_half_is_free_again_and_not_before(bench: Bench) ->
     assert [*bench.turn(), *bench.turn()] == [4]
 
 
+def test_a_full_lane_holds_back_no_other(bench: Bench) -> None:
+    other = ("jobs.interactive", 0)
+    bench.cluster = MemoryCluster([bench.partition, other])
+    bench.broker = MemoryBroker(bench.cluster, "group", bench.intake)
+    bench.publish(4)
+    assert bench.turn() == [0, 1, 2, 3]
+    bench.publish(1)
+    bench.cluster.publish(other, b"{}")
+    assert bench.turn() == [0]
+    assert {delivery.message.partition for delivery in bench.deliveries} == {other}
+
+
 def test_settled_offsets_are_told_to_the_broker(bench: Bench) -> None:
     bench.publish(2)
     bench.turn()

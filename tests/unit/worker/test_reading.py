@@ -61,7 +61,7 @@ def test_a_hole_between_messages_is_passed_at_once(reading: Reading, build: Any)
 
 def test_the_first_message_after_a_resumption_must_be_the_next_one(reading: Reading, build: Any) -> None:
     assert poll(reading, build, 5) == [5]
-    reading.distrust()
+    reading.distrust([ZERO])
     assert poll(reading, build, 8) == []
     assert poll(reading, build, 6, 7, 8) == [6, 7, 8]
 

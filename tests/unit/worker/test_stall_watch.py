@@ -32,5 +32,5 @@ def test_patience_begins_anew_when_a_partition_has_moved() -> None:
 def test_a_pause_counts_not_as_standing_still() -> None:
     watch = StallWatch(10.0)
     watch.observe({ZERO: 5}, 0.0)
-    watch.forget()
+    watch.observe({}, 5.0)
     assert watch.observe({ZERO: 5}, 15.0) == []

@@ -1,7 +1,5 @@
 """A stage over devices in processes of their own, and what became of the texts it was given."""
 
-import contextlib
-import queue
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -91,8 +89,7 @@ class Bench:
             assert time.monotonic() < deadline, f"{len(found)} of {count} outcomes came"
             if self.stage.failure is not None:
                 raise self.stage.failure
-            with contextlib.suppress(queue.Empty):
-                found += self.pipeline.finished.get(timeout=0.2)
+            found += self.pipeline.finished.gather(count, 0.2)
         return found
 
     def ended(self, texts: list[str]) -> dict[str | None, str]:

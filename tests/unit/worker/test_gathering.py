@@ -1,0 +1,73 @@
+"""Queues of lists: what is urgent comes alone and first, and the rest comes all the same."""
+
+import queue
+import threading
+
+import pytest
+from dragoman.worker.gathering import UrgentFirst, gathered
+from hypothesis import given
+from hypothesis import strategies as st
+
+# Odd numbers are urgent.
+LISTS = st.lists(st.lists(st.integers(0, 50), max_size=6), max_size=12)
+
+
+@pytest.fixture
+def lists() -> UrgentFirst[int]:
+    return UrgentFirst(lambda number: number % 2 == 1)
+
+
+def test_urgent_items_come_first_and_alone(lists: UrgentFirst[int]) -> None:
+    lists.put([2, 4])
+    lists.put([6, 1, 8, 3])
+    assert lists.gather(10, 0.0) == [1, 3]
+    assert lists.gather(10, 0.0) == [2, 4, 6, 8]
+
+
+def test_the_rest_has_its_turn_while_urgent_items_keep_coming(lists: UrgentFirst[int]) -> None:
+    lists.put([2])
+    seen = []
+    for _ in range(4):
+        lists.put([1])
+        seen.append(lists.gather(1, 0.0))
+    assert seen == [[1], [2], [1], [1]]
+
+
+def test_no_more_lists_are_taken_when_there_is_enough(lists: UrgentFirst[int]) -> None:
+    for number in (2, 4, 6):
+        lists.put([number, number])
+    assert lists.gather(3, 0.0) == [2, 2, 4, 4]
+    assert lists.qsize() == 1
+
+
+def test_a_list_that_comes_while_somebody_waits_is_taken(lists: UrgentFirst[int]) -> None:
+    threading.Timer(0.05, lists.put, ([7],)).start()
+    assert lists.gather(1, 30.0) == [7]
+
+
+def test_nothing_comes_of_nothing(lists: UrgentFirst[int]) -> None:
+    lists.put([])
+    assert lists.empty()
+    assert lists.gather(1, 0.0) == []
+    with pytest.raises(queue.Empty):
+        lists.get_nowait()
+
+
+@given(LISTS, st.integers(1, 8))
+def test_everything_comes_once_and_each_kind_in_order(given_lists: list[list[int]], most: int) -> None:
+    lists = UrgentFirst[int](lambda number: number % 2 == 1)
+    for items in given_lists:
+        lists.put(items)
+    taken = []
+    while not lists.empty():
+        taken += lists.gather(most, 0.0)
+    everything = [number for items in given_lists for number in items]
+    for kind in (0, 1):
+        assert [n for n in taken if n % 2 == kind] == [n for n in everything if n % 2 == kind]
+
+
+def test_plain_lists_are_taken_together_until_there_are_enough() -> None:
+    waiting: queue.Queue[list[int]] = queue.Queue()
+    for number in (1, 2, 3):
+        waiting.put([number, number])
+    assert gathered(waiting, 3, 0.0) == [1, 1, 2, 2]
