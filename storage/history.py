@@ -21,10 +21,11 @@ class RecordedRow:
 
     row: HistoryRow
     recorded_at: datetime
+    erased_at: datetime | None = None
 
     def columns(self) -> dict[str, Any]:
         """Its values by the names of the columns."""
-        return {"recorded_at": self.recorded_at, **self.row._asdict()}
+        return {"recorded_at": self.recorded_at, "erased_at": self.erased_at, **self.row._asdict()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +142,8 @@ def _rows(connection: Connection, statement: Select[Any]) -> list[RecordedRow]:
 
 def _recorded(mapping: RowMapping) -> RecordedRow:
     columns = dict(mapping)
-    return RecordedRow(recorded_at=columns.pop("recorded_at"), row=HistoryRow(**columns))
+    recorded_at, erased_at = columns.pop("recorded_at"), columns.pop("erased_at")
+    return RecordedRow(HistoryRow(**columns), recorded_at, erased_at)
 
 
 def _matches(filters: HistoryFilter) -> ColumnElement[bool]:

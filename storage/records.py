@@ -56,6 +56,8 @@ class HistoryRow(NamedTuple):
     started_at: datetime | None = None
     batch_id: UUID | None = None
     answered_by: AnsweredBy | None = None
+    # Its texts are not here, and its events are in Kafka already.
+    no_trace: bool = False
 
     @property
     def partition(self) -> Partition:

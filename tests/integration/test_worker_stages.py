@@ -19,7 +19,7 @@ from dragoman.storage.engine import create_database_engine, transaction
 from dragoman.storage.leases import LeaseRequest, acquire_leases
 from dragoman.storage.migrate import upgrade
 from dragoman.storage.models import ModelVersion, register_model_version
-from dragoman.storage.tables import metadata
+from dragoman.tests.emptying import empty_tables
 from dragoman.worker.admission import Admission
 from dragoman.worker.admitter import Admitter
 from dragoman.worker.devices.device_room import RoomPolicy
@@ -74,7 +74,7 @@ def database(server: Engine, worker_database: str) -> Iterator[Engine]:
     """The shared database, emptied."""
     engine = create_database_engine(_url(server, worker_database))
     with transaction(engine) as connection:
-        connection.execute(text(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY"))
+        empty_tables(connection)
         register_model_version(connection, ModelVersion("echo@0", ("en",), ("fr",), "00", {}))
     yield engine
     engine.dispose()

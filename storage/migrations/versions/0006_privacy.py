@@ -1,0 +1,65 @@
+"""Clients, the audit chain, and what erasing needs: when a row's texts were removed, words that may be gone."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
+
+revision = "0006"
+down_revision = "0004"
+
+REFUSE = """
+CREATE FUNCTION refuse_audit_change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  RAISE EXCEPTION 'audit events are only ever added' USING ERRCODE = 'insufficient_privilege';
+END $$
+"""
+REFUSE_ROWS = """
+CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON audit_event
+FOR EACH ROW EXECUTE FUNCTION refuse_audit_change()
+"""
+REFUSE_ALL = """
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON audit_event
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change()
+"""
+
+
+def upgrade() -> None:
+    """Add them; constant defaults are no rewrite of the history."""
+    op.add_column("translation", sa.Column("no_trace", sa.Boolean, nullable=False, server_default=sa.false()))
+    op.add_column("translation", sa.Column("erased_at", sa.DateTime(timezone=True)))
+    op.create_table(
+        "unsure_word",
+        sa.Column("word", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("word", name="pk_unsure_word"),
+    )
+    op.create_table(
+        "client",
+        sa.Column("id", sa.Text, nullable=False),
+        sa.Column("name", sa.Text),
+        sa.Column("retention_days", sa.Integer),
+        sa.Column("no_trace", sa.Boolean, nullable=False, server_default=sa.false()),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+        sa.PrimaryKeyConstraint("id", name="pk_client"),
+        sa.CheckConstraint("retention_days >= 0", name=op.f("ck_client_retention_days")),
+    )
+    op.create_table(
+        "audit_event",
+        sa.Column("number", sa.BigInteger, nullable=False, autoincrement=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("actor", sa.Text, nullable=False),
+        sa.Column("action", sa.Text, nullable=False),
+        sa.Column("details", JSONB, nullable=False),
+        sa.Column("previous_hash", sa.Text, nullable=False),
+        sa.Column("hash", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("number", name="pk_audit_event"),
+    )
+    for statement in (REFUSE, REFUSE_ROWS, REFUSE_ALL):
+        op.execute(statement)
+
+
+def downgrade() -> None:
+    """Drop them; texts that were erased stay erased."""
+    for table in ("audit_event", "client", "unsure_word"):
+        op.drop_table(table)
+    op.execute("DROP FUNCTION refuse_audit_change()")
+    for column in ("erased_at", "no_trace"):
+        op.drop_column("translation", column)
