@@ -21,9 +21,9 @@ class RetentionDays(click.ParamType[int | None]):
             return None
         if value == "forever":
             return 0
-        if str(value).isdecimal() and 0 < int(value) < 100_000:
-            return int(value)
-        self.fail('give a number of days, "forever", or "default"', param, ctx)
+        if not str(value).isdecimal() or not 0 < int(value) < 100_000:
+            self.fail('give a number of days, "forever", or "default"', param, ctx)
+        return int(value)
 
 
 @click.group()

@@ -20,6 +20,7 @@ from ..settings import load_settings
 from ..storage.history import HistoryFilter, HistoryStats, RecordedRow, get, search, stats, tail
 from ..storage.tables import STATUSES
 from .database import database_transaction
+from .history_erase import erase_command
 
 # Where there is no terminal to ask: wide enough for two short sentences side by side in a log.
 LOG_WIDTH = 160
@@ -43,7 +44,10 @@ def filters(command: AnyFunction) -> AnyFunction:
 
 @click.group()
 def history() -> None:
-    """Look at finished translations."""
+    """Look at finished translations, erase texts of them."""
+
+
+history.add_command(erase_command)
 
 
 @history.command("tail")

@@ -17,7 +17,8 @@ LONGEST_ID_CHARACTERS = 200
 ALL = """
 SELECT id, name, retention_days, no_trace, created_at FROM client
 UNION ALL
-SELECT client_id, NULL, NULL, false, NULL FROM (SELECT DISTINCT client_id FROM usage_by_hour WHERE client_id <> '') AS seen
+SELECT client_id, NULL, NULL, false, NULL
+FROM (SELECT DISTINCT client_id FROM usage_by_hour WHERE client_id <> '') AS seen
 WHERE NOT EXISTS (SELECT FROM client WHERE id = client_id) ORDER BY id
 """
 

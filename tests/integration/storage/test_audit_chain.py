@@ -109,9 +109,9 @@ def test_the_chain_stays_one_when_many_write_at_once(bench: Any) -> None:
 
 
 def test_an_event_is_gone_when_what_it_tells_of_was_rolled_back(chain: Any) -> None:
-    with pytest.raises(ZeroDivisionError), transaction(chain.engine) as connection:
+    with chain.engine.connect() as connection:
         append_event(connection, "someone", "tested", {})
-        raise ZeroDivisionError
+        connection.rollback()
     with transaction(chain.engine) as connection:
         append_event(connection, "someone", "tested", {})
     assert faults(chain) == ()
