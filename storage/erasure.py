@@ -55,7 +55,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """So many rows of a table were looked at and meant, in one batch; `earliest` is when the first of these was made."""
+    """So many rows of a table were looked at and meant, in one batch; `earliest`: the first of these was made then."""
 
     table: str
     looked_at: int
@@ -92,11 +92,9 @@ def _batches(engine: Engine, place: TextPlace, scope: Scope) -> Iterator[tuple[S
     wanted = None if scope.containing is None else normalised(scope.containing)
     rows: Sequence[Row[Any]] = ()
     while not rows or len(rows) == BATCH_ROWS:
-        last = (
-            {"last_at": rows[-1].at, "last_key": rows[-1].key} if rows else {"last_at": scope.since, "last_key": None}
-        )
+        last_at, last_key = (rows[-1].at, rows[-1].key) if rows else (scope.since, None)
         with transaction(engine) as connection:
-            rows = connection.execute(text(statement), bounds | last).all()
+            rows = connection.execute(text(statement), {**bounds, "last_at": last_at, "last_key": last_key}).all()
         if not rows:
             return
         yield rows, [row for row in rows if wanted is None or _holds(row[3:], wanted)]

@@ -38,7 +38,7 @@ class Erased:
 
 
 def carry_out(engine: Engine, request: Request, on_progress: Callable[[Progress], None]) -> Erased:
-    """Erase; `on_progress` hears of each batch. Raises `TransientError`: the same request goes on where this one stopped.
+    """Erase; `on_progress` hears of each batch. Raises `TransientError`: the same request goes on where it stopped.
 
     What is interrupted has an event "erasure_begun" without "texts_erased".
     """

@@ -1,4 +1,4 @@
-"""Finds events of the outbox that hold a text. Knows that a payload is JSON, and which field of a dead letter is base64."""
+"""Finds events of the outbox that hold a text. Knows that a payload is JSON, and that some fields are base64."""
 
 import binascii
 import json

@@ -1,4 +1,4 @@
-"""Forgets words that no search document has any more. Knows words and documents; `search_index.py` says which to check."""
+"""Forgets words that no search document has any more; `search_index.py` says which to check."""
 
 from sqlalchemy import Connection, Engine, text
 

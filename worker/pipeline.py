@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from .assignments import Assignments, Delivery
 from .metrics import Metrics
+from .privacy import Privacy
 from .scheduling.translation_memory import EmptyMemory, TranslationMemory
 from .scheduling.waiting_room import WaitingRoom
 from .work import Identity, Outcome
@@ -21,6 +22,7 @@ class Pipeline:
     identity: Identity
     waiting_room: WaitingRoom
     metrics: Metrics = field(default_factory=Metrics)
+    privacy: Privacy = field(default_factory=Privacy)
     memory: TranslationMemory = field(default_factory=EmptyMemory)
     assignments: Assignments = field(default_factory=Assignments)
     inbox: "queue.Queue[list[Delivery]]" = field(default_factory=queue.Queue)

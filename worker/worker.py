@@ -33,6 +33,7 @@ from .intake import Intake, IntakeLimits
 from .kafka_broker import KafkaBroker
 from .metrics import Metrics
 from .pipeline import Pipeline
+from .privacy_watch import PrivacyWatch
 from .probe import Probe
 from .relay import Relay
 from .scheduling.policy import Policy
@@ -85,6 +86,7 @@ class Worker:
         )
         self.settler = Settler(self.pipeline, database)
         self.relay = Relay(self.pipeline, database, publisher)
+        self.privacy_watch = PrivacyWatch(self.pipeline, database)
         self._publisher = publisher
         self.intake = Intake(
             self.pipeline,
@@ -95,7 +97,7 @@ class Worker:
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        return (self.admitter, self.engine, self.settler, self.relay)
+        return (self.admitter, self.engine, self.settler, self.relay, self.privacy_watch)
 
     def run(self) -> None:
         """Work until `pipeline.stopping` is set, then drain; raises what made a stage fail."""
@@ -104,6 +106,7 @@ class Worker:
         except BaseException:
             self.engine.close()
             raise
+        self.privacy_watch.look()
         for stage in self.stages:
             stage.start()
         broker: Broker = self._join()
