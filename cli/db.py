@@ -10,6 +10,7 @@ from ..settings import load_settings
 from ..storage import migrate
 from ..storage.engine import create_database_engine
 from ..storage.maintenance import maintain
+from ..storage.retention import Retention
 
 
 @click.group()
@@ -43,15 +44,17 @@ def downgrade(revision: str) -> None:
 @db.command("maintain")
 @click.option("--every", type=click.FloatRange(min=1), help="Again after so many seconds, until Ctrl-C. Default: once.")
 def maintain_command(every: float | None) -> None:
-    """Make partitions for the months to come, write search documents and sums.
+    """Make partitions for the months to come, write search documents and sums, apply retention.
 
     Let one process do it every few seconds, beside the workers: until it has, searches and sums read the latest rows
     themselves. Several are harmless: one works at a time.
     """
+    settings = load_settings()
+    retention = Retention(settings.retention_days, settings.history_months)
     engine = create_database_engine(_database_url(), application_name="dragoman-maintain", pool_size=2)
     try:
         while True:
-            _maintain(engine, is_only_try=every is None)
+            _maintain(engine, retention, is_only_try=every is None)
             if every is None:
                 return
             time.sleep(every)
@@ -59,9 +62,9 @@ def maintain_command(every: float | None) -> None:
         engine.dispose()
 
 
-def _maintain(engine: Engine, *, is_only_try: bool) -> None:
+def _maintain(engine: Engine, retention: Retention, *, is_only_try: bool) -> None:
     try:
-        done = maintain(engine)
+        done = maintain(engine, retention)
     except TransientError as error:
         if is_only_try:
             raise
@@ -69,9 +72,13 @@ def _maintain(engine: Engine, *, is_only_try: bool) -> None:
         return
     if done.is_busy:
         click.echo("another process maintains this database already")
-    elif is_only_try or done.partitions or done.documents:
+    elif is_only_try or done.partitions or done.documents or done.rows_erased or done.dropped:
         made = f", new partitions: {', '.join(done.partitions)}" if done.partitions else ""
-        click.echo(f"search documents: {done.documents:,}, rows summed up: {done.rows_summed_up:,}{made}")
+        gone = f", texts of rows removed: {done.rows_erased:,}" if done.rows_erased else ""
+        dropped = f", months dropped: {', '.join(done.dropped)}" if done.dropped else ""
+        click.echo(
+            f"search documents: {done.documents:,}, rows summed up: {done.rows_summed_up:,}{made}{gone}{dropped}"
+        )
 
 
 def _database_url() -> str:

@@ -39,6 +39,15 @@ def all_clients(connection: Connection) -> list[Client]:
     return [Client(*row) for row in connection.execute(text(ALL))]
 
 
+def retention_days(connection: Connection, default_days: int) -> dict[str, int]:
+    """How many days texts are kept, for every client for whom that is not for ever."""
+    days = {
+        known.id: default_days if known.retention_days is None else known.retention_days
+        for known in all_clients(connection)
+    }
+    return {client_id: kept for client_id, kept in days.items() if kept}
+
+
 def no_trace_clients(connection: Connection) -> frozenset[str]:
     """Clients whose texts are never stored."""
     return frozenset(connection.execute(select(client.c.id).where(client.c.no_trace)).scalars())

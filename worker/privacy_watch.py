@@ -32,17 +32,17 @@ class PrivacyWatch(Stage):
         self._erased_at: datetime | None = None
 
     def work(self) -> None:
-        """Look, and wait for the next time."""
-        self.look()
+        """Look, and wait for the next time; what the database does not answer stays as it is."""
+        try:
+            self.look()
+        except TransientError as error:
+            log.warning("privacy_not_known", error=str(error))
         self.pause(LOOK_SECONDS)
 
     def look(self) -> None:
-        """Ask once; what the database does not answer stays as it is."""
-        try:
-            with transaction(self._engine) as connection:
-                self._take_over(connection)
-        except TransientError as error:
-            log.warning("privacy_not_known", error=str(error))
+        """Ask once; raises `TransientError`."""
+        with transaction(self._engine) as connection:
+            self._take_over(connection)
 
     def _take_over(self, connection: Connection) -> None:
         self._pipeline.privacy.no_trace_clients = no_trace_clients(connection)
