@@ -76,9 +76,8 @@ def _maintain(engine: Engine, retention: Retention, *, is_only_try: bool) -> Non
         made = f", new partitions: {', '.join(done.partitions)}" if done.partitions else ""
         gone = f", texts of rows removed: {done.rows_erased:,}" if done.rows_erased else ""
         dropped = f", months dropped: {', '.join(done.dropped)}" if done.dropped else ""
-        click.echo(
-            f"search documents: {done.documents:,}, rows summed up: {done.rows_summed_up:,}{made}{gone}{dropped}"
-        )
+        written = f"search documents: {done.documents:,}, rows summed up: {done.rows_summed_up:,}"
+        click.echo(written + made + gone + dropped)
 
 
 def _database_url() -> str:

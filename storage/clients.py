@@ -41,10 +41,10 @@ def all_clients(connection: Connection) -> list[Client]:
 
 def retention_days(connection: Connection, default_days: int) -> dict[str, int]:
     """How many days texts are kept, for every client for whom that is not for ever."""
-    days = {
-        known.id: default_days if known.retention_days is None else known.retention_days
-        for known in all_clients(connection)
-    }
+    agreed = select(client.c.id, client.c.retention_days).where(client.c.retention_days.is_not(None))
+    days: dict[str, int] = {row.id: row.retention_days for row in connection.execute(agreed)}
+    if default_days:
+        days = {known.id: default_days for known in all_clients(connection)} | days
     return {client_id: kept for client_id, kept in days.items() if kept}
 
 

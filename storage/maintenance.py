@@ -1,4 +1,4 @@
-"""What the history needs now and then: partitions, search documents, sums, retention. Lets one process at a time do it."""
+"""What the history needs now and then: partitions, search documents, sums, retention. One process at a time."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime

@@ -37,7 +37,7 @@ DELETE FROM {REST} WHERE ctid IN (
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """`days` for texts of clients with whom nothing else is agreed, `months` of rows beside the present one; 0 = all."""
+    """`days` for texts of clients without an agreement of their own, `months` of rows beside the present; 0 = all."""
 
     days: int = 0
     months: int = 0

@@ -4,16 +4,16 @@ import contextlib
 import threading
 import time
 from collections.abc import Sequence
-from typing import Protocol
 
 import structlog
 from sqlalchemy import Connection, Engine
 
 from ..errors import TransientError
 from ..failpoints import reached
-from ..producer.publisher import DeliveryReport, OutgoingMessage
+from ..producer.publisher import DeliveryReport
 from ..storage.engine import transaction
 from ..storage.outbox import ClaimedEvent, claim_events, delete_events, outbox_state
+from .outgoing import EventPublisher, Report, outgoing
 from .pipeline import Pipeline
 from .stage import Stage
 
@@ -31,20 +31,6 @@ LIMITS = (
     "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '10s'; "
     "SET LOCAL idle_in_transaction_session_timeout = '30s'"
 )
-
-
-class Report(Protocol):
-    def __call__(self, report: DeliveryReport, /) -> None: ...
-
-
-class EventPublisher(Protocol):
-    """What the relay needs of a Kafka producer (`producer.kafka.KafkaPublisher`)."""
-
-    def publish(self, message: OutgoingMessage, on_report: Report) -> bool: ...
-
-    def poll(self, timeout_seconds: float) -> None: ...
-
-    def close(self) -> None: ...
 
 
 class Relay(Stage):
@@ -106,7 +92,7 @@ class Relay(Stage):
     def _hand_over(self, entry: ClaimedEvent, on_report: Report, deadline: float) -> None:
         """Give an event to the client, unless it has no room until the deadline. One that it refuses stops no other."""
         try:
-            while not self._publisher.publish(_message(entry), on_report) and time.monotonic() < deadline:
+            while not self._publisher.publish(outgoing(entry.event), on_report) and time.monotonic() < deadline:
                 self._publisher.poll(0.1)
         except TransientError as error:
             on_report(DeliveryReport(str(error)))
@@ -146,9 +132,3 @@ class _Tally:
     def acknowledged(self) -> list[int]:
         with self._lock:
             return list(self._acknowledged)
-
-
-def _message(entry: ClaimedEvent) -> OutgoingMessage:
-    event = entry.event
-    headers = [(name, value.encode()) for name, value in event.headers]
-    return OutgoingMessage(event.topic, event.key or b"", event.payload, headers)

@@ -11,8 +11,10 @@ from ..storage.quarantine import QuarantinedRange
 from ..storage.records import PartitionProgress
 from ..storage.settlement import CommitUnknownError, Receipt, Settlement, settle
 from .gathering import gathered
+from .outgoing import EventPublisher
 from .pipeline import Pipeline
 from .stage import Stage
+from .untraced import publish_now
 from .work import Outcome
 
 log = structlog.get_logger(__name__)
@@ -25,10 +27,11 @@ FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.1, 5.0
 class Settler(Stage):
     """Writes what is finished, in the order in which it finished."""
 
-    def __init__(self, pipeline: Pipeline, engine: Engine) -> None:
+    def __init__(self, pipeline: Pipeline, engine: Engine, publisher: EventPublisher) -> None:
         super().__init__("settler", pipeline.stopping)
         self._pipeline = pipeline
         self._engine = engine
+        self._publisher = publisher
         self.database_answers = True
 
     def work(self) -> None:
@@ -38,8 +41,24 @@ class Settler(Stage):
         ours = [(outcome, assignments.counts(outcome.delivery)) for outcome in outcomes]
         self._drop([outcome for outcome, counts in ours if not counts])
         current = [outcome for outcome, counts in ours if counts]
-        if current:
+        if current and self._answer_untraced(current):
             self._settle(current)
+
+    def _answer_untraced(self, outcomes: list[Outcome]) -> bool:
+        """Publish what must not lie in the outbox; False when we are stopped before Kafka has it."""
+        events = [event for outcome in outcomes if outcome.is_untraced for event in outcome.events]
+        published = len(events)
+        while events:
+            events = publish_now(self._publisher, events)
+            if events:
+                self._pipeline.metrics.publish_failures.inc()
+                log.warning("events_not_acknowledged", events=len(events))
+                self.last_beat_seconds = time.monotonic()
+                self.pause(FIRST_RETRY_SECONDS)
+                if self.stopping:
+                    return False
+        self._pipeline.metrics.published.inc(published)
+        return True
 
     def _settle(self, outcomes: list[Outcome]) -> None:
         deliveries = [outcome.delivery for outcome in outcomes]
@@ -60,7 +79,7 @@ class Settler(Stage):
         return Settlement(
             group_id=self._pipeline.identity.group_id,
             rows=tuple(outcome.row for outcome in outcomes if outcome.row),
-            events=tuple(outcome.events for outcome in outcomes if outcome.row),
+            events=tuple(() if outcome.is_untraced else outcome.events for outcome in outcomes if outcome.row),
             progress=self._pipeline.assignments.finish([outcome.delivery for outcome in outcomes]),
             batches=tuple(batches.values()),
             quarantined=tuple(outcome.quarantined for outcome in outcomes if outcome.quarantined),

@@ -75,7 +75,7 @@ class Worker:
         metrics = Metrics()
         cache = TranslationCache(settings.translation_cache_bytes)
         self.pipeline = Pipeline(identity, WaitingRoom(Scheduler(_policy(settings)), cache, metrics), metrics)
-        admission = Admission(identity, serving.served, SearchOptions(settings.beam_size))
+        admission = Admission(identity, serving.served, SearchOptions(settings.beam_size), self.pipeline.privacy)
         # The relay holds a transaction open while it waits for acknowledgements, so they must come in time.
         publisher = KafkaPublisher(settings.model_copy(update={"delivery_timeout_seconds": 10.0}))
         publisher.check([topic.full_name(settings.topic_prefix) for topic in (RESULTS, DEAD_LETTERS)], CONTACT_SECONDS)
@@ -84,7 +84,7 @@ class Worker:
         self.engine = EngineStage(
             self.pipeline, serving.devices, _device_policy(settings, len(serving.models)), database
         )
-        self.settler = Settler(self.pipeline, database)
+        self.settler = Settler(self.pipeline, database, publisher)
         self.relay = Relay(self.pipeline, database, publisher)
         self.privacy_watch = PrivacyWatch(self.pipeline, database)
         self._publisher = publisher

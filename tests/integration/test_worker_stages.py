@@ -101,7 +101,7 @@ class Bench:
         self.intake = Intake(self.pipeline, self.database, IntakeLimits(1_000, 1_000_000, 0.0))
         self.admitter = Admitter(self.pipeline, admission, self.database, fuse=1_000)
         self.engine = EngineStage(self.pipeline, [LocalDevice(translator)], POLICY, self.database)
-        self.settler = Settler(self.pipeline, self.database)
+        self.settler = Settler(self.pipeline, self.database, self.publisher)
         self.relay = Relay(self.pipeline, self.database, self.publisher)
 
     def join(self) -> MemoryBroker:
