@@ -11,11 +11,15 @@ from ..storage import migrate
 from ..storage.engine import create_database_engine
 from ..storage.maintenance import maintain
 from ..storage.retention import Retention
+from .db_access import access
 
 
 @click.group()
 def db() -> None:
-    """Create or upgrade the database."""
+    """Create or upgrade the database, keep it in order, say who may read it."""
+
+
+db.add_command(access)
 
 
 @db.command()

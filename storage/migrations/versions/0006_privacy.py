@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+from dragoman.errors import ConfigurationError
 from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "0006"
@@ -20,10 +21,26 @@ REFUSE_ALL = """
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON audit_event
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change()
 """
+# The views of 0002. From now on they read with the rights of whoever asks, so that row security holds there too.
+VIEWS = (
+    "usage_by_hour",
+    "batch_usage_by_hour",
+    "daily_volume",
+    "daily_latency",
+    "daily_rejects",
+    "daily_padding",
+    "daily_cost",
+)
+# The first version of PostgreSQL that has such views.
+LEAST_SERVER_VERSION = 150_000
 
 
 def upgrade() -> None:
     """Add them; constant defaults are no rewrite of the history."""
+    if int(op.get_bind().execute(sa.text("SHOW server_version_num")).scalar_one()) < LEAST_SERVER_VERSION:
+        raise ConfigurationError("the server is older than PostgreSQL 15, which this version needs: upgrade it first")
+    for view in VIEWS:
+        op.execute(f"ALTER VIEW {view} SET (security_invoker = true)")
     op.add_column("translation", sa.Column("no_trace", sa.Boolean, nullable=False, server_default=sa.false()))
     op.add_column("translation", sa.Column("erased_at", sa.DateTime(timezone=True)))
     op.create_table(
@@ -57,9 +74,32 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them; texts that were erased stay erased."""
+    """Drop them; texts that were erased stay erased, and roles that were bound to clients read nothing any more."""
+    for table in ("translation", "usage", "watermark"):
+        _drop_policies(table)
+    for view in VIEWS:
+        op.execute(f"ALTER VIEW {view} RESET (security_invoker)")
     for table in ("audit_event", "client", "unsure_word"):
         op.drop_table(table)
     op.execute("DROP FUNCTION refuse_audit_change()")
     for column in ("erased_at", "no_trace"):
         op.drop_column("translation", column)
+
+
+def _drop_policies(table: str) -> None:
+    """Take what bound roles could read from them: without their policies they would see every row."""
+    found = op.get_bind().execute(
+        sa.text("SELECT policyname, permissive, roles FROM pg_policies WHERE tablename = :table"), {"table": table}
+    )
+    for policy, permissive, roles in found.all():
+        if permissive == "RESTRICTIVE":
+            for role in roles:
+                _run("REVOKE ALL ON %2$I FROM %1$I", role, table)
+        _run("DROP POLICY %1$I ON %2$I", policy, table)
+    op.execute(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")
+
+
+def _run(template: str, *names: str) -> None:
+    written = sa.text("SELECT format(:template, VARIADIC CAST(:names AS text[]))")
+    statement = op.get_bind().execute(written, {"template": template, "names": list(names)}).scalar_one()
+    op.get_bind().exec_driver_sql(statement.replace("%", "%%"))
