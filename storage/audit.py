@@ -81,7 +81,8 @@ def verify_chain(connection: Connection, noted_head: str | None = None) -> Chain
 
 
 def _checked(events: Iterable[AuditEvent], noted_head: str | None) -> ChainReport:
-    count, head, faults, is_noted_there = 0, f"0:{NO_HASH}", [], noted_head is None
+    count, head, is_noted_there = 0, f"0:{NO_HASH}", noted_head is None
+    faults: list[str] = []
     before: AuditEvent | None = None
     for event in events:
         faults += _faults(before, event)

@@ -62,6 +62,6 @@ def set_client(connection: Connection, client_id: str, changes: Mapping[str, Any
         raise DragomanError(f"a client id has 1 to {LONGEST_ID_CHARACTERS} printable characters")
     written = insert(client).values(id=client_id, **changes)
     known = written.on_conflict_do_update(index_elements=["id"], set_=dict(changes))
-    row: Row[Any] = connection.execute(known.returning(client)).one()
+    row: Row[Any] = connection.execute(known.returning(*client.c)).one()
     append_event(connection, actor, "client_changed", {"client": client_id, **changes})
-    return Client(*row)
+    return Client(**row._mapping)

@@ -10,6 +10,7 @@ from .partitions import make_partition, missing_months
 from .retention import FOR_EVER, Retention, drop_old_months, erase_old_texts
 from .search_index import index_documents
 from .usage import sum_up
+from .vocabulary import forget_unused_words
 
 # Any numbers that nobody else uses: the bytes of "upkeep" and "months".
 ADVISORY_LOCK = int.from_bytes(b"upkeep", "big")
@@ -44,6 +45,7 @@ def maintain(engine: Engine, retention: Retention = FOR_EVER) -> Upkeep:
 
 
 def _done(engine: Engine, retention: Retention) -> Upkeep:
+    forget_unused_words(engine)  # what an erasure that was cut off has left
     return Upkeep(
         partitions=make_partitions(engine),
         documents=_index(engine),

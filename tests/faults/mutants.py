@@ -7,6 +7,7 @@ from dragoman.producer.publisher import DeliveryReport
 from dragoman.storage import settlement
 from dragoman.storage.records import OutboxEvent, Receipt, Settlement
 from dragoman.worker import assignments, offsets, relay, settler
+from dragoman.worker.outgoing import outgoing
 
 
 def no_epoch_check() -> None:
@@ -77,7 +78,7 @@ def relay_without_acknowledgement() -> None:
     def hopeful(self: Any, claimed: Any) -> Any:
         tally = relay._Tally(len(claimed))
         for entry in claimed:
-            self._publisher.publish(relay._message(entry), lambda _: None)
+            self._publisher.publish(outgoing(entry.event), lambda _: None)
             tally.listener(entry.id)(DeliveryReport(None))
         return tally
 

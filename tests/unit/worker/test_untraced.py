@@ -82,7 +82,8 @@ def test_a_job_leaves_no_trace_when_it_or_its_client_wants_so(
         build.identity, ServedModels([EchoTranslator()]), SearchOptions(), Privacy(frozenset({"discreet"}))
     )
     job = build.job(client_id=client, no_trace=asked)
-    assert admission.decode(build.delivery(build.job_message(job))).no_trace is expected
+    decoded: Any = admission.decode(build.delivery(build.job_message(job)))
+    assert decoded.no_trace is expected
     broken = build.message(0, encode(job).replace(b'"en"', b"7"))
-    outcome = admission.decode(build.delivery(broken))
+    outcome: Any = admission.decode(build.delivery(broken))
     assert outcome.is_untraced is expected
