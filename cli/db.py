@@ -5,12 +5,15 @@ import time
 import click
 from sqlalchemy import Engine
 
-from ..errors import TransientError
+from ..errors import ConfigurationError, TransientError
 from ..settings import load_settings
 from ..storage import migrate
-from ..storage.engine import create_database_engine
+from ..storage.engine import create_database_engine, transaction
+from ..storage.erasure_request import tidy_up
 from ..storage.maintenance import maintain
+from ..storage.reencryption import reencrypt, rows_to_reencrypt
 from ..storage.retention import Retention
+from ..storage.text_cipher import cipher_of
 from .db_access import access
 
 
@@ -64,6 +67,28 @@ def maintain_command(every: float | None) -> None:
             time.sleep(every)
     finally:
         engine.dispose()
+
+
+@db.command("reencrypt")
+def reencrypt_command() -> None:
+    """Encrypt with the first of DRAGOMAN_TEXT_KEYS what is not encrypted, or with another key.
+
+    Interrupted, the same command goes on. A key may leave the setting when this is done and the outbox is empty.
+    """
+    cipher = cipher_of(load_settings().text_keys)
+    if cipher is None:
+        raise ConfigurationError("DRAGOMAN_TEXT_KEYS names no key to encrypt with")
+    engine = create_database_engine(_database_url(), application_name="dragoman-reencrypt", pool_size=2)
+    try:
+        with transaction(engine) as connection:
+            left = rows_to_reencrypt(connection, cipher)
+        with click.progressbar(length=left, label="encrypting") as bar:
+            for rows in reencrypt(engine, cipher):
+                bar.update(rows)
+        tidy_up(engine)
+    finally:
+        engine.dispose()
+    click.echo(f"every text is encrypted with the key {cipher.key_name}")
 
 
 def _maintain(engine: Engine, retention: Retention, *, is_only_try: bool) -> None:

@@ -10,6 +10,7 @@ from ..settings import load_settings
 from ..storage.engine import create_database_engine
 from ..storage.erasure import Progress, Scope, find
 from ..storage.erasure_request import Erased, Request, carry_out
+from ..storage.text_cipher import cipher_of
 from .actor import by
 
 BEYOND_REACH = """\
@@ -47,11 +48,14 @@ def erase_command(
     if client_id is None and job_id is None and containing is None:
         raise click.UsageError("say whose texts: --client, --job or --containing")
     scope = Scope(client_id, job_id, containing)
-    url = load_settings().database_url.get_secret_value()
-    engine = create_database_engine(url, application_name="dragoman-erase", pool_size=2)
+    settings = load_settings()
+    cipher = cipher_of(settings.text_keys)
+    engine = create_database_engine(
+        settings.database_url.get_secret_value(), application_name="dragoman-erase", pool_size=2
+    )
     try:
         looked_at, meant = Counter[str](), Counter[str]()
-        for found in find(engine, scope):
+        for found in find(engine, scope, cipher):
             looked_at[found.table] += found.looked_at
             meant[found.table] += found.meant
         click.echo(f"rows that hold such texts: {_counts(meant)}")
@@ -61,7 +65,7 @@ def erase_command(
             click.confirm("Erase them? Nothing brings them back", abort=True)
         with click.progressbar(length=looked_at.total(), label="erasing") as bar:
             on_progress: Callable[[Progress], None] = lambda done: bar.update(done.looked_at)  # noqa: E731
-            erased = carry_out(engine, Request(scope, actor, reason), on_progress)
+            erased = carry_out(engine, Request(scope, actor, reason), on_progress, cipher)
         _report(erased)
     finally:
         engine.dispose()

@@ -14,10 +14,8 @@ from sqlalchemy import Connection, text
 
 from ..errors import DragomanError
 from .audit import append_event
-from .tables import metadata, translation
+from .tables import TEXT_COLUMNS, metadata, translation
 
-# What a client wrote or was told; everything else of a row are figures.
-TEXT_COLUMNS = ("source_text", "target_text", "detail", "metadata")
 FIGURE_COLUMNS = tuple(column.name for column in translation.c if column.name not in TEXT_COLUMNS)
 # Which rows a role sees that is bound to clients: {clients} becomes an array of their ids.
 BOUND: Mapping[str, str] = MappingProxyType(

@@ -18,6 +18,7 @@ from .bulk import array_literal
 from .engine import transaction
 from .outbox_texts import drop_events_containing
 from .search_index import drop_documents, lock_documents
+from .text_cipher import TextCipher, required
 from .text_places import TEXT_PLACES, TextPlace
 from .words import normalised
 
@@ -63,30 +64,33 @@ class Progress:
     earliest: datetime | None
 
 
-def find(engine: Engine, scope: Scope) -> Iterator[Progress]:
+def find(engine: Engine, scope: Scope, cipher: TextCipher | None = None) -> Iterator[Progress]:
     """Count what `erase` would remove, a batch at a time."""
     for place in TEXT_PLACES:
-        for rows, meant in _batches(engine, place, scope):
+        for rows, meant in _batches(engine, place, scope, cipher):
             yield _progress(place, rows, meant)
 
 
-def erase(engine: Engine, scope: Scope) -> Iterator[Progress]:
+def erase(engine: Engine, scope: Scope, cipher: TextCipher | None = None) -> Iterator[Progress]:
     """Remove the texts, a batch at a time: what was reported is done. Raises `TransientError`: call it again.
 
-    Rows that are recorded meanwhile may be passed over.
+    Rows that are recorded meanwhile may be passed over. Raises `DragomanError` where a text is looked for in encrypted
+    ones and `cipher` has not their key.
     """
     for place in TEXT_PLACES:
-        for rows, meant in _batches(engine, place, scope):
+        for rows, meant in _batches(engine, place, scope, cipher):
             if meant:
                 with transaction(engine) as connection:
                     _empty(connection, place, meant)
             yield _progress(place, rows, meant)
     if scope.containing is not None and scope.job_id is None:
         with transaction(engine) as connection:
-            drop_events_containing(connection, scope.containing, scope.client_id)
+            drop_events_containing(connection, scope.containing, scope.client_id, cipher)
 
 
-def _batches(engine: Engine, place: TextPlace, scope: Scope) -> Iterator[tuple[Sequence[Row[Any]], Sequence[Row[Any]]]]:
+def _batches(
+    engine: Engine, place: TextPlace, scope: Scope, cipher: TextCipher | None
+) -> Iterator[tuple[Sequence[Row[Any]], Sequence[Row[Any]]]]:
     """Rows that may be meant, oldest first, and those of them that are."""
     statement, bounds = _statement(place, scope)
     wanted = None if scope.containing is None else normalised(scope.containing)
@@ -97,7 +101,7 @@ def _batches(engine: Engine, place: TextPlace, scope: Scope) -> Iterator[tuple[S
             rows = connection.execute(text(statement), {**bounds, "last_at": last_at, "last_key": last_key}).all()
         if not rows:
             return
-        yield rows, [row for row in rows if wanted is None or _holds(row[3:], wanted)]
+        yield rows, [row for row in rows if wanted is None or _holds(_plain(place, row, cipher), wanted)]
 
 
 def _statement(place: TextPlace, scope: Scope) -> tuple[str, dict[str, Any]]:
@@ -108,7 +112,8 @@ def _statement(place: TextPlace, scope: Scope) -> tuple[str, dict[str, Any]]:
         f"{place.at} < :before": scope.before,
     }
     conditions = [condition for condition, value in wanted.items() if value is not None]
-    columns = ", ".join(place.emptied) if scope.containing is not None else "NULL"
+    looked_into = [f"{place.text_key or 'NULL'} AS text_key", *place.emptied]
+    columns = ", ".join(looked_into) if scope.containing is not None else "NULL"
     statement = (
         f"SELECT {place.key} AS key, job_id, {place.at} AS at, {columns} FROM {place.table} "  # noqa: S608 - our own words
         f"WHERE {' AND '.join(['erased_at IS NULL', *conditions])} "
@@ -117,6 +122,12 @@ def _statement(place: TextPlace, scope: Scope) -> tuple[str, dict[str, Any]]:
         f"ORDER BY {place.at}, {place.key} LIMIT {BATCH_ROWS}"
     )
     return statement, {"client": scope.client_id, "job": scope.job_id, "before": scope.before}
+
+
+def _plain(place: TextPlace, row: Row[Any], cipher: TextCipher | None) -> Iterable[Any]:
+    values = {column: row._mapping[column] for column in place.emptied}
+    opens = row.text_key and required(cipher, row.text_key)
+    return (opens.open_values(row.text_key, row.key, values) if opens else values).values()
 
 
 def _holds(values: Iterable[Any], wanted: str) -> bool:
@@ -135,7 +146,8 @@ def _texts(value: object) -> Iterator[str]:
 def _empty(connection: Connection, place: TextPlace, rows: Sequence[Row[Any]]) -> None:
     connection.exec_driver_sql(LOCK_TIMEOUT)
     lock_documents(connection)
-    changes = ", ".join(f"{column} = {nothing}" for column, nothing in place.emptied.items())
+    nothing = {**place.emptied, **({place.text_key: "NULL"} if place.text_key else {})}
+    changes = ", ".join(f"{column} = {value}" for column, value in nothing.items())
     emptied = (
         f"UPDATE {place.table} SET {changes}, erased_at = now() "  # noqa: S608 - our own words
         f"WHERE {place.key} = ANY(%s::uuid[]) AND erased_at IS NULL"

@@ -12,6 +12,7 @@ from .audit import append_event
 from .engine import transaction
 from .erasure import Progress, Scope, erase
 from .exports_made import exports_since
+from .text_cipher import TextCipher
 from .text_places import TEXT_PLACES
 from .vocabulary import forget_unused_words
 
@@ -37,7 +38,12 @@ class Erased:
     exports: tuple[dict[str, Any], ...]
 
 
-def carry_out(engine: Engine, request: Request, on_progress: Callable[[Progress], None]) -> Erased:
+def carry_out(
+    engine: Engine,
+    request: Request,
+    on_progress: Callable[[Progress], None],
+    cipher: TextCipher | None = None,
+) -> Erased:
     """Erase; `on_progress` hears of each batch. Raises `TransientError`: the same request goes on where it stopped.
 
     What is interrupted has an event "erasure_begun" without "texts_erased".
@@ -47,7 +53,7 @@ def carry_out(engine: Engine, request: Request, on_progress: Callable[[Progress]
         append_event(connection, request.actor, "erasure_begun", asked)
     rows: Counter[str] = Counter()
     earliest: datetime | None = None
-    for done in erase(engine, request.scope):
+    for done in erase(engine, request.scope, cipher):
         rows[done.table] += done.meant
         earliest = min(filter(None, (earliest, done.earliest)), default=None)
         on_progress(done)

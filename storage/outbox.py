@@ -6,12 +6,14 @@ the next, so a message can reach Kafka twice, with the same event id.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Row, func, select
 
 from .bulk import array_literal
 from .records import OutboxEvent
 from .tables import outbox
+from .text_cipher import TextCipher, required
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +24,19 @@ class ClaimedEvent:
     event: OutboxEvent
 
 
-def claim_events(connection: Connection, limit: int) -> list[ClaimedEvent]:
-    """Lock and return the oldest events that no other relay holds, at most `limit`; waits for nobody."""
+def claim_events(connection: Connection, limit: int, cipher: TextCipher | None = None) -> list[ClaimedEvent]:
+    """Lock and return the oldest events that no other relay holds, at most `limit`; waits for nobody.
+
+    Raises `DragomanError` for an encrypted one when the cipher is not the right one.
+    """
     oldest = select(outbox).order_by(outbox.c.id).limit(limit).with_for_update(skip_locked=True)
-    return [
-        ClaimedEvent(
-            row.id,
-            OutboxEvent(row.event_id, row.job_id, row.topic, row.key, _pairs(row.headers), row.payload),
-        )
-        for row in connection.execute(oldest)
-    ]
+    return [ClaimedEvent(row.id, opened_event(row, cipher)) for row in connection.execute(oldest)]
+
+
+def opened_event(row: Row[Any], cipher: TextCipher | None) -> OutboxEvent:
+    """The event of a row, as Kafka gets it; raises `DragomanError` where the cipher has not its key."""
+    event = OutboxEvent(row.event_id, row.job_id, row.topic, row.key, _pairs(row.headers), row.payload, row.text_key)
+    return event if event.text_key is None else required(cipher, event.text_key).open_event(event)
 
 
 def delete_events(connection: Connection, ids: Iterable[int]) -> None:

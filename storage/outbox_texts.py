@@ -7,22 +7,26 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, select
 
-from .outbox import delete_events
+from .outbox import delete_events, opened_event
 from .tables import outbox
+from .text_cipher import TextCipher
 from .words import normalised
 
 ENCODED_FIELDS = frozenset({"original_key", "original_value", "original_headers"})
 FETCHED = 500
 
 
-def drop_events_containing(connection: Connection, containing: str, client_id: str | None = None) -> int:
+def drop_events_containing(
+    connection: Connection, containing: str, client_id: str | None = None, cipher: TextCipher | None = None
+) -> int:
     """Delete the waiting events that hold the text in any field, whatever its case; returns how many.
 
     A message that could not be read as a job has a row without texts, but its dead letter holds it as it was.
     """
     wanted = normalised(containing)
-    with connection.execute(select(outbox.c.id, outbox.c.payload), execution_options={"yield_per": FETCHED}) as rows:
-        found = [event_id for event_id, payload in rows if _is_meant(bytes(payload), wanted, client_id)]
+    with connection.execute(select(outbox), execution_options={"yield_per": FETCHED}) as rows:
+        events = ((row.id, opened_event(row, cipher).payload) for row in rows)
+        found = [number for number, payload in events if _is_meant(bytes(payload), wanted, client_id)]
     delete_events(connection, found)
     return len(found)
 

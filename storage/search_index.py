@@ -26,7 +26,7 @@ ORDER BY recorded_at OFFSET :stride LIMIT 1
 """
 ROWS = """
 SELECT job_id, source_text, target_text FROM translation
-WHERE recorded_at >= :since AND recorded_at < :until ORDER BY recorded_at, job_id
+WHERE recorded_at >= :since AND recorded_at < :until AND text_key IS NULL ORDER BY recorded_at, job_id
 """
 INSERT_DOCUMENTS = """
 INSERT INTO search_document (number, job_id, document)

@@ -27,6 +27,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 
 STATUSES = ("translated", "rejected", "failed")
+# Of `translation`: what a client wrote or was told. Everything else of a row are figures.
+TEXT_COLUMNS = ("source_text", "target_text", "detail", "metadata")
 
 metadata = MetaData(
     naming_convention={
@@ -89,6 +91,8 @@ translation = Table(
     Column("answered_by", Text),
     # A no-trace job: its texts were never written.
     Column("no_trace", Boolean, nullable=False, server_default=false()),
+    # With which key its texts are encrypted; NULL = they are not.
+    Column("text_key", Text),
     # When its texts were removed, by request or by retention.
     Column("erased_at", DateTime(timezone=True)),
     CheckConstraint(f"status IN {STATUSES}", name="status"),
@@ -216,6 +220,8 @@ outbox = Table(
     Column("headers", JSONB, nullable=False),
     Column("payload", LargeBinary, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    # With which key the payload is encrypted; NULL = it is not.
+    Column("text_key", Text),
 )
 
 # Offsets nobody will translate: unreadable batches, and gaps where Kafka's retention overtook us.

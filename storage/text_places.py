@@ -12,13 +12,15 @@ from dataclasses import dataclass
 class TextPlace:
     """A table with columns `job_id`, `client_id` and `erased_at`, a unique key, and texts.
 
-    `emptied` maps each column with text to the SQL that stands for no text; `at` is when a row was written.
+    `emptied` maps each column with text to the SQL that stands for no text; `at` is when a row was written. Where texts
+    may be encrypted (`text_cipher.py`, with the key as row id), `text_key` is the column that says with what.
     """
 
     table: str
     key: str
     at: str
     emptied: Mapping[str, str]
+    text_key: str | None = None
 
 
 TEXT_PLACES = (
@@ -27,5 +29,6 @@ TEXT_PLACES = (
         key="job_id",
         at="recorded_at",
         emptied={"source_text": "NULL", "target_text": "NULL", "detail": "NULL", "metadata": "'{}'"},
+        text_key="text_key",
     ),
 )

@@ -13,6 +13,7 @@ from ..failpoints import reached
 from ..producer.publisher import DeliveryReport
 from ..storage.engine import transaction
 from ..storage.outbox import ClaimedEvent, claim_events, delete_events, outbox_state
+from ..storage.text_cipher import TextCipher
 from .outgoing import EventPublisher, Report, outgoing
 from .pipeline import Pipeline
 from .stage import Stage
@@ -36,11 +37,14 @@ LIMITS = (
 class Relay(Stage):
     """Publishes what the settler has just written at once, and sweeps the rest."""
 
-    def __init__(self, pipeline: Pipeline, engine: Engine, publisher: EventPublisher) -> None:
+    def __init__(
+        self, pipeline: Pipeline, engine: Engine, publisher: EventPublisher, cipher: TextCipher | None = None
+    ) -> None:
         super().__init__("relay", pipeline.stopping)
         self._pipeline = pipeline
         self._engine = engine
         self._publisher = publisher
+        self._cipher = cipher
 
     def work(self) -> None:
         """Publish until the outbox is empty, then wait for more."""
@@ -64,7 +68,7 @@ class Relay(Stage):
         """Publish up to `ROUND_EVENTS` events in one transaction; returns how many Kafka acknowledged."""
         with transaction(self._engine) as connection:
             connection.exec_driver_sql(LIMITS)
-            claimed = claim_events(connection, ROUND_EVENTS)
+            claimed = claim_events(connection, ROUND_EVENTS, self._cipher)
             if not claimed:
                 self._measure(connection)
                 return 0

@@ -10,6 +10,7 @@ from ..errors import TransientError
 from ..storage.quarantine import QuarantinedRange
 from ..storage.records import PartitionProgress
 from ..storage.settlement import CommitUnknownError, Receipt, Settlement, settle
+from ..storage.text_cipher import TextCipher
 from .gathering import gathered
 from .outgoing import EventPublisher
 from .pipeline import Pipeline
@@ -27,11 +28,14 @@ FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.1, 5.0
 class Settler(Stage):
     """Writes what is finished, in the order in which it finished."""
 
-    def __init__(self, pipeline: Pipeline, engine: Engine, publisher: EventPublisher) -> None:
+    def __init__(
+        self, pipeline: Pipeline, engine: Engine, publisher: EventPublisher, cipher: TextCipher | None = None
+    ) -> None:
         super().__init__("settler", pipeline.stopping)
         self._pipeline = pipeline
         self._engine = engine
         self._publisher = publisher
+        self._cipher = cipher
         self.database_answers = True
 
     def work(self) -> None:
@@ -90,7 +94,7 @@ class Settler(Stage):
         wait_seconds = FIRST_RETRY_SECONDS
         while True:
             try:
-                receipt = settle(self._engine, settlement)
+                receipt = settle(self._engine, settlement, self._cipher)
                 self.database_answers = True
                 return receipt
             except TransientError as error:

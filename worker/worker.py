@@ -20,6 +20,7 @@ from ..schemas.topics import DEAD_LETTERS, JOBS_BULK, JOBS_INTERACTIVE, RESULTS
 from ..settings import Settings
 from ..storage.engine import create_database_engine
 from ..storage.migrate import require_current
+from ..storage.text_cipher import cipher_of
 from .admission import Admission
 from .admitter import Admitter
 from .broker import Broker, ClientLostError
@@ -84,8 +85,9 @@ class Worker:
         self.engine = EngineStage(
             self.pipeline, serving.devices, _device_policy(settings, len(serving.models)), database
         )
-        self.settler = Settler(self.pipeline, database, publisher)
-        self.relay = Relay(self.pipeline, database, publisher)
+        cipher = cipher_of(settings.text_keys)
+        self.settler = Settler(self.pipeline, database, publisher, cipher)
+        self.relay = Relay(self.pipeline, database, publisher, cipher)
         self.privacy_watch = PrivacyWatch(self.pipeline, database)
         self._publisher = publisher
         self.intake = Intake(

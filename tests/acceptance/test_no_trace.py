@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from base64 import b64encode
 
 import pytest
 from dragoman.producer.kafka import KafkaTail, ReceivedMessage
@@ -87,6 +88,24 @@ def test_the_scan_finds_the_canary_when_a_job_leaves_a_trace(installation: Insta
     read(installation, "results", 2)
     wait_until(lambda: installation.count() == 2, "every message has its row")
     assert {"translation", "copies"} <= set(tables_holding(engine, CANARY))
+    engine.dispose()
+
+
+def test_the_canary_is_in_no_table_when_texts_are_encrypted(installation: Installation) -> None:
+    engine = create_database_engine(installation.settings.database_url.get_secret_value())
+    with transaction(engine) as connection:
+        connection.execute(text(COPIES))
+    worker = installation.start_worker("--echo", DRAGOMAN_TEXT_KEYS=f"one:{b64encode(bytes(32)).decode()}")
+    worker.wait_ready()
+    bad = job(source_text=f"{CANARY} bad.", target_language="xx")
+    installation.publish_raw("jobs.bulk", [job(source_text=f"{CANARY} good.", metadata={"title": CANARY}), bad])
+    results = [decode_result(message.value) for message in read(installation, "results", 2)]
+    (letter,) = [decode_dead_letter(message.value) for message in read(installation, "dead-letters", 1)]
+    assert letter.original_value == bad
+    maintain(engine)
+    assert tables_holding(engine, CANARY) == []
+    assert installation.count("SELECT count(*) FROM copies") == 5
+    assert {result.translation for result in results} == {f"{CANARY} good.", None}
     engine.dispose()
 
 

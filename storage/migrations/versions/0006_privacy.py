@@ -42,6 +42,8 @@ def upgrade() -> None:
     for view in VIEWS:
         op.execute(f"ALTER VIEW {view} SET (security_invoker = true)")
     op.add_column("translation", sa.Column("no_trace", sa.Boolean, nullable=False, server_default=sa.false()))
+    op.add_column("translation", sa.Column("text_key", sa.Text))
+    op.add_column("outbox", sa.Column("text_key", sa.Text))
     op.add_column("translation", sa.Column("erased_at", sa.DateTime(timezone=True)))
     op.create_table(
         "unsure_word",
@@ -74,7 +76,11 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them; texts that were erased stay erased, and roles that were bound to clients read nothing any more."""
+    """Drop them; texts that were erased stay erased, and roles that were bound to clients read nothing any more.
+
+    Refused while texts are encrypted: nobody could tell with which key.
+    """
+    _require_plain_texts()
     for table in ("translation", "usage", "watermark"):
         _drop_policies(table)
     for view in VIEWS:
@@ -82,8 +88,15 @@ def downgrade() -> None:
     for table in ("audit_event", "client", "unsure_word"):
         op.drop_table(table)
     op.execute("DROP FUNCTION refuse_audit_change()")
-    for column in ("erased_at", "no_trace"):
+    for column in ("erased_at", "text_key", "no_trace"):
         op.drop_column("translation", column)
+    op.drop_column("outbox", "text_key")
+
+
+def _require_plain_texts() -> None:
+    for table in ("translation", "outbox"):
+        if op.get_bind().execute(sa.text(f"SELECT EXISTS (SELECT FROM {table} WHERE text_key IS NOT NULL)")).scalar():
+            raise ConfigurationError(f"texts of {table} are encrypted, and earlier versions cannot read them")
 
 
 def _drop_policies(table: str) -> None:
