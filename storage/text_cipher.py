@@ -8,7 +8,6 @@ its texts look like. Knows no SQL.
 import json
 import os
 from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -97,7 +96,7 @@ class TextCipher:
             return value
         if isinstance(value, Mapping):
             return json.loads(self._open_value(key_name, row_id, column, value[FIELD]))
-        return self._open(key_name, row_id, column, b64decode(value)).decode()
+        return self._open(key_name, row_id, column, _bytes(value)).decode()
 
     def _seal(self, row_id: UUID, column: str, held: bytes) -> bytes:
         nonce = os.urandom(NONCE_BYTES)
@@ -109,7 +108,7 @@ class TextCipher:
             raise DragomanError(f"texts are encrypted with the key {key_name}, which DRAGOMAN_TEXT_KEYS lacks")
         try:
             return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _place(row_id, column))
-        except InvalidTag:
+        except (InvalidTag, ValueError):
             raise DragomanError(
                 f"{column} of {row_id} was changed, or the key {key_name} of DRAGOMAN_TEXT_KEYS is not the one it was "
                 "encrypted with"
@@ -128,15 +127,20 @@ def required(cipher: TextCipher | None, key_name: str) -> TextCipher:
     return cipher
 
 
+def _bytes(written: str) -> bytes:
+    """What is no base64 cannot be decrypted either, and is reported as such."""
+    try:
+        return b64decode(written, validate=True)
+    except ValueError:
+        return b""
+
+
 def _place(row_id: UUID, column: str) -> bytes:
     return row_id.bytes + column.encode()
 
 
 def _key(name: str, encoded: str) -> bytes:
-    try:
-        key = b64decode(encoded, validate=True)
-    except (Base64Error, ValueError):
-        key = b""
+    key = _bytes(encoded)
     if len(key) != KEY_BYTES:
         raise ConfigurationError(
             f"DRAGOMAN_TEXT_KEYS: the key {name} is not {KEY_BYTES} bytes in base64: make one with "

@@ -48,6 +48,12 @@ def test_a_text_is_refused_when_it_was_moved_to_another_place(row: UUID, column:
         CIPHER.open_values("new", row, {column: sealed})
 
 
+@pytest.mark.parametrize("held", ["Good morning.", "AAAA", "A"])
+def test_a_text_is_refused_when_it_is_not_what_encryption_writes(held: str) -> None:
+    with pytest.raises(DragomanError, match="was changed"):
+        CIPHER.open_values("new", ONE, {"source_text": held})
+
+
 def test_a_text_is_refused_when_the_key_is_another_of_the_same_name() -> None:
     sealed = CIPHER.seal_values(ONE, {"source_text": "Good morning."})
     with pytest.raises(DragomanError, match="was changed, or the key new"):
@@ -56,7 +62,7 @@ def test_a_text_is_refused_when_the_key_is_another_of_the_same_name() -> None:
 
 def test_the_key_is_named_when_it_is_missing() -> None:
     with pytest.raises(DragomanError, match="key gone"):
-        CIPHER.open_values("gone", ONE, {"source_text": "x"})
+        CIPHER.open_values("gone", ONE, CIPHER.seal_values(ONE, {"source_text": "x"}))
     with pytest.raises(DragomanError, match="key gone"):
         required(None, "gone")
 
