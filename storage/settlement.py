@@ -6,7 +6,6 @@ winner's events reach the outbox. So a settlement can be repeated whenever its o
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
@@ -27,7 +26,6 @@ from .records import (
     Settlement,
 )
 from .tables import batch, outbox, translation
-from .text_cipher import TextCipher
 
 __all__ = [
     "BatchRow",
@@ -70,15 +68,12 @@ class CommitUnknownError(TransientError):
     """The connection was lost during COMMIT: repeat the same settlement, it takes effect once either way."""
 
 
-def settle(engine: Engine, settlement: Settlement, cipher: TextCipher | None = None) -> Receipt:
-    """Write a settlement in one transaction, its texts encrypted if there is a cipher; blocks for at most about 12
-    seconds a statement.
+def settle(engine: Engine, settlement: Settlement) -> Receipt:
+    """Write a settlement in one transaction; blocks for at most about 12 seconds a statement.
 
     Raises `CommitUnknownError` or another `TransientError` (repeat the same settlement), or `DragomanError`
     when PostgreSQL refuses a row for good; then nothing of the settlement is written.
     """
-    if cipher is not None:
-        settlement = _sealed(settlement, cipher)
     reached("before-begin")
     with database_errors(engine), engine.connect() as connection:
         receipt = _write(connection, settlement)
@@ -86,14 +81,6 @@ def settle(engine: Engine, settlement: Settlement, cipher: TextCipher | None = N
         _commit(connection)
     reached("after-commit")
     return receipt
-
-
-def _sealed(settlement: Settlement, cipher: TextCipher) -> Settlement:
-    return replace(
-        settlement,
-        rows=tuple(cipher.seal_row(row) for row in settlement.rows),
-        events=tuple(tuple(cipher.seal_event(event) for event in events) for events in settlement.events),
-    )
 
 
 def _write(connection: Connection, settlement: Settlement) -> Receipt:

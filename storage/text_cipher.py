@@ -9,6 +9,7 @@ import json
 import os
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import SecretStr
 
 from ..errors import ConfigurationError, DragomanError
-from .records import HistoryRow, OutboxEvent
+from .records import HistoryRow, OutboxEvent, Settlement
 from .tables import TEXT_COLUMNS
 
 KEY_BYTES = 32
@@ -51,6 +52,14 @@ class TextCipher:
     def knows(self, key_name: str) -> bool:
         """Whether it has the key of this name."""
         return key_name in self._ciphers
+
+    def seal(self, settlement: Settlement) -> Settlement:
+        """The settlement as it is written."""
+        return replace(
+            settlement,
+            rows=tuple(self.seal_row(row) for row in settlement.rows),
+            events=tuple(tuple(self.seal_event(event) for event in events) for events in settlement.events),
+        )
 
     def seal_row(self, row: HistoryRow) -> HistoryRow:
         """The row as it is written."""

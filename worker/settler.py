@@ -68,7 +68,7 @@ class Settler(Stage):
         deliveries = [outcome.delivery for outcome in outcomes]
         settlement = self._settlement(outcomes)
         start = time.perf_counter()
-        receipt = self._write(settlement)
+        receipt = self._write(self._cipher.seal(settlement) if self._cipher else settlement)
         if receipt is None:
             return
         self._pipeline.metrics.settle_seconds.observe(time.perf_counter() - start)
@@ -94,7 +94,7 @@ class Settler(Stage):
         wait_seconds = FIRST_RETRY_SECONDS
         while True:
             try:
-                receipt = settle(self._engine, settlement, self._cipher)
+                receipt = settle(self._engine, settlement)
                 self.database_answers = True
                 return receipt
             except TransientError as error:

@@ -33,7 +33,8 @@ FIRST, SECOND = TextCipher({"old": OLD}), TextCipher({"new": NEW, "old": OLD})
 def record(bench: Any, cipher: TextCipher | None, *numbers: int) -> None:
     rows = [bench.row(n, source_text=f"{CANARY} {n}", metadata={"title": f"{CANARY} {n}"}) for n in numbers]
     events = tuple((bench.event(row)._replace(payload=CANARY.encode()),) for row in rows)
-    settle(bench.engine, bench.settlement(*rows, events=events), cipher)
+    settlement = bench.settlement(*rows, events=events)
+    settle(bench.engine, cipher.seal(settlement) if cipher else settlement)
 
 
 def texts(bench: Any, cipher: TextCipher | None) -> list[str | None]:
