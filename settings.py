@@ -40,6 +40,17 @@ class Settings(BaseSettings):
         description="SQLAlchemy URL of the PostgreSQL database",
     )
 
+    retention_days: int = Field(
+        0, ge=0, description="days that texts are kept of a client with whom nothing else is agreed; 0 = for ever"
+    )
+    history_months: int = Field(
+        0, ge=0, description="whole months of the history that are kept beside the present one; 0 = all of them"
+    )
+
+    text_keys: SecretStr | None = Field(
+        None, description="keys that texts are encrypted with, NAME:BASE64,...; the first encrypts, all decrypt"
+    )
+
     client_id: str = Field("default", min_length=1, max_length=200, description="who submits the jobs")
     producer_buffer_messages: int = Field(
         100_000, ge=1, le=10_000_000, description="jobs a producer holds before submit() blocks"
@@ -165,7 +176,7 @@ def _env_file() -> Path | None:
 
 def _secrets_from_files() -> dict[str, object]:
     secrets: dict[str, object] = {}
-    for name in ("kafka_password", "database_url"):
+    for name in ("kafka_password", "database_url", "text_keys"):
         path = os.environ.get(f"{PREFIX}{name.upper()}_FILE")
         if path:
             try:

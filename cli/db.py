@@ -5,16 +5,24 @@ import time
 import click
 from sqlalchemy import Engine
 
-from ..errors import TransientError
+from ..errors import ConfigurationError, TransientError
 from ..settings import load_settings
 from ..storage import migrate
-from ..storage.engine import create_database_engine
+from ..storage.engine import create_database_engine, transaction
+from ..storage.erasure_request import tidy_up
 from ..storage.maintenance import maintain
+from ..storage.reencryption import reencrypt, rows_to_reencrypt
+from ..storage.retention import Retention
+from ..storage.text_cipher import cipher_of
+from .db_access import access
 
 
 @click.group()
 def db() -> None:
-    """Create or upgrade the database."""
+    """Create or upgrade the database, keep it in order, say who may read it."""
+
+
+db.add_command(access)
 
 
 @db.command()
@@ -43,15 +51,17 @@ def downgrade(revision: str) -> None:
 @db.command("maintain")
 @click.option("--every", type=click.FloatRange(min=1), help="Again after so many seconds, until Ctrl-C. Default: once.")
 def maintain_command(every: float | None) -> None:
-    """Make partitions for the months to come, write search documents and sums.
+    """Make partitions for the months to come, write search documents and sums, apply retention.
 
     Let one process do it every few seconds, beside the workers: until it has, searches and sums read the latest rows
     themselves. Several are harmless: one works at a time.
     """
+    settings = load_settings()
+    retention = Retention(settings.retention_days, settings.history_months)
     engine = create_database_engine(_database_url(), application_name="dragoman-maintain", pool_size=2)
     try:
         while True:
-            _maintain(engine, is_only_try=every is None)
+            _maintain(engine, retention, is_only_try=every is None)
             if every is None:
                 return
             time.sleep(every)
@@ -59,9 +69,31 @@ def maintain_command(every: float | None) -> None:
         engine.dispose()
 
 
-def _maintain(engine: Engine, *, is_only_try: bool) -> None:
+@db.command("reencrypt")
+def reencrypt_command() -> None:
+    """Encrypt with the first of DRAGOMAN_TEXT_KEYS what is not encrypted, or with another key.
+
+    Interrupted, the same command goes on. A key may leave the setting when this is done and the outbox is empty.
+    """
+    cipher = cipher_of(load_settings().text_keys)
+    if cipher is None:
+        raise ConfigurationError("DRAGOMAN_TEXT_KEYS names no key to encrypt with")
+    engine = create_database_engine(_database_url(), application_name="dragoman-reencrypt", pool_size=2)
     try:
-        done = maintain(engine)
+        with transaction(engine) as connection:
+            left = rows_to_reencrypt(connection, cipher)
+        with click.progressbar(length=left, label="encrypting") as bar:
+            for rows in reencrypt(engine, cipher):
+                bar.update(rows)
+        tidy_up(engine)
+    finally:
+        engine.dispose()
+    click.echo(f"every text is encrypted with the key {cipher.key_name}")
+
+
+def _maintain(engine: Engine, retention: Retention, *, is_only_try: bool) -> None:
+    try:
+        done = maintain(engine, retention)
     except TransientError as error:
         if is_only_try:
             raise
@@ -69,9 +101,12 @@ def _maintain(engine: Engine, *, is_only_try: bool) -> None:
         return
     if done.is_busy:
         click.echo("another process maintains this database already")
-    elif is_only_try or done.partitions or done.documents:
+    elif is_only_try or done.partitions or done.documents or done.rows_erased or done.dropped:
         made = f", new partitions: {', '.join(done.partitions)}" if done.partitions else ""
-        click.echo(f"search documents: {done.documents:,}, rows summed up: {done.rows_summed_up:,}{made}")
+        gone = f", texts of rows removed: {done.rows_erased:,}" if done.rows_erased else ""
+        dropped = f", months dropped: {', '.join(done.dropped)}" if done.dropped else ""
+        written = f"search documents: {done.documents:,}, rows summed up: {done.rows_summed_up:,}"
+        click.echo(written + made + gone + dropped)
 
 
 def _database_url() -> str:

@@ -19,7 +19,9 @@ from ..errors import DragomanError
 from ..settings import load_settings
 from ..storage.history import HistoryFilter, HistoryStats, RecordedRow, get, search, stats, tail
 from ..storage.tables import STATUSES
+from ..storage.text_cipher import TextCipher, cipher_of
 from .database import database_transaction
+from .history_erase import erase_command
 
 # Where there is no terminal to ask: wide enough for two short sentences side by side in a log.
 LOG_WIDTH = 160
@@ -43,7 +45,10 @@ def filters(command: AnyFunction) -> AnyFunction:
 
 @click.group()
 def history() -> None:
-    """Look at finished translations."""
+    """Look at finished translations, erase texts of them."""
+
+
+history.add_command(erase_command)
 
 
 @history.command("tail")
@@ -53,7 +58,7 @@ def history() -> None:
 def tail_command(limit: int, as_json: bool, **chosen: Any) -> None:
     """Show the last rows, the newest at the end."""
     with _connection() as connection:
-        rows = tail(connection, limit, HistoryFilter(**chosen))
+        rows = tail(connection, limit, HistoryFilter(**chosen), _cipher())
     (_print_lines if as_json else _print_table)(rows)
 
 
@@ -87,7 +92,7 @@ def stats_command(as_json: bool) -> None:
 def show_command(job_id: UUID, as_json: bool) -> None:
     """Show everything about one job."""
     with _connection() as connection:
-        row = get(connection, job_id)
+        row = get(connection, job_id, _cipher())
     if row is None:
         raise DragomanError(f"the history has no job {job_id}: it is not finished yet, or the id is another")
     if as_json:
@@ -98,6 +103,10 @@ def show_command(job_id: UUID, as_json: bool) -> None:
 
 def _connection() -> AbstractContextManager[Connection]:
     return database_transaction(load_settings(), "dragoman-history")
+
+
+def _cipher() -> TextCipher | None:
+    return cipher_of(load_settings().text_keys)
 
 
 def _print_lines(rows: list[RecordedRow]) -> None:
@@ -125,10 +134,20 @@ def _rows_table(rows: list[RecordedRow]) -> Table:
             f"{recorded.recorded_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
             f"{row.source_language or '?'}-{row.target_language or '?'}",
             row.status,
-            _line(row.source_text),
+            _line(_missing(recorded) or row.source_text),
             _line(answer),
         )
     return table
+
+
+def _missing(recorded: RecordedRow) -> str | None:
+    """Why a row shows no text."""
+    if recorded.erased_at is not None:
+        return "[erased]"
+    if recorded.row.no_trace:
+        return "[no trace]"
+    is_sealed = recorded.row.text_key is not None and recorded.row.source_text is None
+    return "[encrypted]" if is_sealed else None
 
 
 def _stats_table(figures: HistoryStats) -> Table:

@@ -12,10 +12,12 @@ from ..errors import DragomanError
 from .lazy_commands import LazyCommand, LazyCommands
 
 COMMANDS = {
+    "audit": LazyCommand("audit", "audit", "worker", "Show or verify what people did to the history."),
     "back-translate": LazyCommand(
         "back_translate", "back_translate_command", "worker", "Make a parallel corpus out of monolingual text."
     ),
     "bench": LazyCommand("bench", "bench", "worker", "Measure how fast it is on this machine."),
+    "clients": LazyCommand("clients", "clients", "worker", "Show or set what is agreed with each client."),
     "db": LazyCommand("db", "db", "worker", "Create or upgrade the database."),
     "demo": LazyCommand("demo", "demo", "local", "Run the whole pipeline on a local Kafka and PostgreSQL."),
     "distill": LazyCommand("distill", "distill", "train", "Train a student on what a teacher translates."),

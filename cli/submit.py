@@ -6,7 +6,7 @@ from uuid import UUID
 import click
 
 from ..errors import DragomanError
-from ..producer.producer import TranslationProducer
+from ..producer.producer import JobDetails, TranslationProducer
 from ..producer.replies import ResultReader
 from ..schemas.codec import encode
 from ..schemas.jobs import Lane
@@ -19,19 +19,29 @@ from ..settings import load_settings
 @click.option("-s", "--source", required=True, metavar="LANGUAGE", help="Language of TEXT, e.g. en.")
 @click.option("-t", "--target", required=True, metavar="LANGUAGE", help="Language to translate to, e.g. fr.")
 @click.option("--lane", type=click.Choice(["interactive", "bulk"]), default="interactive", show_default=True)
+@click.option("--no-trace", is_flag=True, help="Keep no text of it anywhere but on Kafka.")
 @click.option("--wait", is_flag=True, help="Wait for the translation and print it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: the job id, or with --wait the whole result.")
 @click.option("--timeout", "timeout_seconds", type=click.FloatRange(min=0.1), default=60.0, show_default=True)
-def submit(text: str, source: str, target: str, lane: Lane, wait: bool, as_json: bool, timeout_seconds: float) -> None:
+def submit(
+    text: str,
+    source: str,
+    target: str,
+    lane: Lane,
+    no_trace: bool,
+    wait: bool,
+    as_json: bool,
+    timeout_seconds: float,
+) -> None:
     """Submit TEXT as one job and print its job id, or with --wait its translation.
 
     The job is on the brokers when the id is printed.
     """
-    settings = load_settings()
+    settings, details = load_settings(), JobDetails(no_trace=no_trace)
     with TranslationProducer(settings) as producer:
 
         def deliver() -> UUID:
-            job_id = producer.submit(text, source=source, target=target, lane=lane)
+            job_id = producer.submit(text, source=source, target=target, lane=lane, details=details)
             producer.flush()
             return job_id
 

@@ -37,6 +37,7 @@ class JobDetails:
 
     `job_id`: to publish a job again, give it the id it had. `key`: jobs of equal key go to one partition, in
     order; without one the job id is the key, which spreads jobs evenly. `traceparent`: W3C trace context.
+    `no_trace`: no text of the job is kept anywhere but on Kafka.
     """
 
     job_id: UUID | None = None
@@ -46,6 +47,7 @@ class JobDetails:
     metadata: dict[str, str] = field(default_factory=dict)
     key: str | None = None
     traceparent: str | None = None
+    no_trace: bool = False
 
 
 _NO_DETAILS = JobDetails()
@@ -133,6 +135,7 @@ class TranslationProducer:
                 options=details.options,
                 model=details.model,
                 metadata=details.metadata,
+                no_trace=details.no_trace,
             )
         except ValidationError as error:
             fault = fault_of(error)

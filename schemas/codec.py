@@ -36,7 +36,7 @@ _JOB_ID: TypeAdapter[UUID] = TypeAdapter(JobId)
 class UndecodableMessageError(RejectedJobError):
     """A message is not what its topic promises.
 
-    `raw` holds its bytes; `job_id` and `client_id` what could still be read of them.
+    `raw` holds its bytes; `job_id`, `client_id` and `no_trace` what could still be read of them.
     """
 
     def __init__(self, fault: Fault, raw: bytes | None, salvage: object = None) -> None:
@@ -44,6 +44,7 @@ class UndecodableMessageError(RejectedJobError):
         self.raw = raw
         self.job_id = _salvaged_job_id(salvage)
         self.client_id = _salvaged_client_id(salvage)
+        self.no_trace = isinstance(salvage, dict) and salvage.get("no_trace") is True
 
 
 def encode(model: BaseModel) -> bytes:

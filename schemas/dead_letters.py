@@ -100,7 +100,7 @@ class DeadLetter(BaseModel):
     original_headers: tuple[tuple[str, Base64 | None], ...] = Field((), description="names and values, in order")
     original_size_bytes: int = Field(ge=0, description="size of the whole value")
     original_sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="digest of the whole value")
-    truncated: bool = Field(False, description="whether key, value or headers were cut to what is kept")
+    truncated: bool = Field(False, description="whether key, value or headers were cut to what is kept, or left out")
     received_at: Moment = Field(description="when the worker polled the message")
     failed_at: Moment = Field(description="when it was given up")
 
@@ -128,6 +128,12 @@ def bury(original: OriginalMessage, rejection: Rejection) -> DeadLetter:
         received_at=original.received_at,
         failed_at=rejection.failed_at,
     )
+
+
+def without_content(letter: DeadLetter) -> DeadLetter:
+    """The letter of a message that must leave no trace: where it was and why, nothing that it held."""
+    nothing = {"original_key": None, "original_value": None, "original_headers": (), "truncated": True}
+    return letter.model_copy(update=nothing)
 
 
 def _kept_headers(headers: Headers) -> tuple[tuple[str, bytes | None], ...]:

@@ -59,3 +59,4 @@ class TranslationJob(BaseModel):
         description="model version to use and no other; null = the worker's",
     )
     metadata: Metadata = Field(default_factory=dict, description="comes back untouched in the result")
+    no_trace: bool = Field(False, description="true = no text of it is kept anywhere but on Kafka")

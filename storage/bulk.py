@@ -87,7 +87,7 @@ def quoted(value: object) -> str:
 
 def _encoder(kind: TypeEngine[Any]) -> Encoder:
     if isinstance(kind, JSONB):
-        return _json
+        return written_json
     if isinstance(kind, LargeBinary):
         return _bytea
     if isinstance(kind, DateTime):
@@ -102,7 +102,8 @@ def _encoder(kind: TypeEngine[Any]) -> Encoder:
 _write_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-def _json(value: object) -> str:
+def written_json(value: object) -> str:
+    """One element of JSON."""
     return quoted(_write_json(value) if value else "{}" if isinstance(value, Mapping) else "[]")
 
 

@@ -9,9 +9,10 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, func, select, text
 
-from .records import HistoryRow, Status
+from .records import NOTHING, HistoryRow, Status
 from .search import matches
 from .tables import translation
+from .text_cipher import TextCipher
 from .usage import STEP
 
 
@@ -21,10 +22,11 @@ class RecordedRow:
 
     row: HistoryRow
     recorded_at: datetime
+    erased_at: datetime | None = None
 
     def columns(self) -> dict[str, Any]:
         """Its values by the names of the columns."""
-        return {"recorded_at": self.recorded_at, **self.row._asdict()}
+        return {"recorded_at": self.recorded_at, "erased_at": self.erased_at, **self.row._asdict()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,10 +88,12 @@ FROM usage_by_hour GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
 """
 
 
-def tail(connection: Connection, limit: int, filters: HistoryFilter = ANY) -> list[RecordedRow]:
-    """The last rows, oldest of them first."""
+def tail(
+    connection: Connection, limit: int, filters: HistoryFilter = ANY, cipher: TextCipher | None = None
+) -> list[RecordedRow]:
+    """The last rows, oldest of them first; texts whose key `cipher` has not are None."""
     latest = _select(filters).order_by(translation.c.recorded_at.desc(), translation.c.job_id.desc()).limit(limit)
-    return _rows(connection, latest)[::-1]
+    return _rows(connection, latest, cipher)[::-1]
 
 
 def search(
@@ -102,9 +106,9 @@ def search(
     return [_recorded(row) for row in islice(matches(connection, words, _select(filters)), limit)]
 
 
-def get(connection: Connection, job_id: UUID) -> RecordedRow | None:
-    """The row of a job; None when it is not finished or unknown."""
-    rows = _rows(connection, _select(ANY).where(translation.c.job_id == job_id))
+def get(connection: Connection, job_id: UUID, cipher: TextCipher | None = None) -> RecordedRow | None:
+    """The row of a job; None when it is not finished or unknown. Texts whose key `cipher` has not are None."""
+    rows = _rows(connection, _select(ANY).where(translation.c.job_id == job_id), cipher)
     return rows[0] if rows else None
 
 
@@ -135,13 +139,22 @@ def _select(filters: HistoryFilter) -> Select[Any]:
     return select(translation).where(_matches(filters))
 
 
-def _rows(connection: Connection, statement: Select[Any]) -> list[RecordedRow]:
-    return [_recorded(row) for row in connection.execute(statement).mappings()]
+def _rows(connection: Connection, statement: Select[Any], cipher: TextCipher | None) -> list[RecordedRow]:
+    return [_recorded(row, cipher) for row in connection.execute(statement).mappings()]
 
 
-def _recorded(mapping: RowMapping) -> RecordedRow:
+def _recorded(mapping: RowMapping, cipher: TextCipher | None = None) -> RecordedRow:
     columns = dict(mapping)
-    return RecordedRow(recorded_at=columns.pop("recorded_at"), row=HistoryRow(**columns))
+    recorded_at, erased_at = columns.pop("recorded_at"), columns.pop("erased_at")
+    return RecordedRow(_readable(HistoryRow(**columns), cipher), recorded_at, erased_at)
+
+
+def _readable(row: HistoryRow, cipher: TextCipher | None) -> HistoryRow:
+    if row.text_key is None:
+        return row
+    if cipher is None or not cipher.knows(row.text_key):
+        return row._replace(source_text=None, target_text=None, detail=None, metadata=NOTHING)
+    return cipher.open_row(row)
 
 
 def _matches(filters: HistoryFilter) -> ColumnElement[bool]:

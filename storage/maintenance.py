@@ -1,4 +1,4 @@
-"""What the history needs now and then: partitions ahead, search documents, sums. Lets one process at a time do it."""
+"""What the history needs now and then: partitions, search documents, sums, retention. One process at a time."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -7,8 +7,10 @@ from sqlalchemy import Engine, text
 
 from .engine import transaction
 from .partitions import make_partition, missing_months
+from .retention import FOR_EVER, Retention, drop_old_months, erase_old_texts
 from .search_index import index_documents
 from .usage import sum_up
+from .vocabulary import forget_unused_words
 
 # Any numbers that nobody else uses: the bytes of "upkeep" and "months".
 ADVISORY_LOCK = int.from_bytes(b"upkeep", "big")
@@ -23,9 +25,11 @@ class Upkeep:
     partitions: tuple[str, ...] = ()
     documents: int = 0
     rows_summed_up: int = 0
+    rows_erased: int = 0
+    dropped: tuple[str, ...] = ()
 
 
-def maintain(engine: Engine) -> Upkeep:
+def maintain(engine: Engine, retention: Retention = FOR_EVER) -> Upkeep:
     """Do all there is to do; each step is a transaction of its own, and may be repeated.
 
     Raises `TransientError` when the database is away or busy, `DragomanError` when it refuses for good.
@@ -35,13 +39,20 @@ def maintain(engine: Engine) -> Upkeep:
         if not holder.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": ADVISORY_LOCK}).scalar_one():
             return Upkeep(is_busy=True)
         try:
-            return _done(engine)
+            return _done(engine, retention)
         finally:
             holder.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": ADVISORY_LOCK})
 
 
-def _done(engine: Engine) -> Upkeep:
-    return Upkeep(partitions=make_partitions(engine), documents=_index(engine), rows_summed_up=_sum_up(engine))
+def _done(engine: Engine, retention: Retention) -> Upkeep:
+    forget_unused_words(engine)  # what an erasure that was cut off has left
+    return Upkeep(
+        partitions=make_partitions(engine),
+        documents=_index(engine),
+        rows_summed_up=_sum_up(engine),
+        rows_erased=erase_old_texts(engine, retention),
+        dropped=drop_old_months(engine, retention),
+    )
 
 
 def make_partitions(engine: Engine) -> tuple[str, ...]:

@@ -6,13 +6,15 @@ the next, so a message can reach Kafka twice, with the same event id.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Row, func, select
 
 from .bulk import affected, array_literal, counted
 from .records import OutboxEvent
 from .tables import outbox
+from .text_cipher import TextCipher, required
 
 TAKE_EVENTS = counted(
     "DELETE FROM outbox USING (SELECT id FROM outbox WHERE event_id = ANY(%s::uuid[]) FOR UPDATE SKIP LOCKED) AS ours "
@@ -30,16 +32,24 @@ def take_events(connection: Connection, events: Sequence[OutboxEvent]) -> list[O
     return [event for event in events if event.event_id in taken]
 
 
-def claim_events(connection: Connection, limit: int, older_than_seconds: float = 0.0) -> list[OutboxEvent]:
-    """Lock and return the oldest events that no other relay holds, at most `limit`; waits for nobody."""
+def claim_events(
+    connection: Connection, limit: int, older_than_seconds: float = 0.0, cipher: TextCipher | None = None
+) -> list[OutboxEvent]:
+    """Lock and return the oldest events that no other relay holds, at most `limit`; waits for nobody.
+
+    Raises `DragomanError` for an encrypted one when the cipher is not the right one.
+    """
     oldest = select(outbox).order_by(outbox.c.id).limit(limit).with_for_update(skip_locked=True)
     if older_than_seconds > 0:
         age = func.make_interval(0, 0, 0, 0, 0, 0, older_than_seconds)
         oldest = oldest.where(outbox.c.created_at < func.clock_timestamp() - age)
-    return [
-        OutboxEvent(row.event_id, row.job_id, row.topic, row.key, _pairs(row.headers), row.payload)
-        for row in connection.execute(oldest)
-    ]
+    return [opened_event(row, cipher) for row in connection.execute(oldest)]
+
+
+def opened_event(row: Row[Any], cipher: TextCipher | None) -> OutboxEvent:
+    """The event of a row, as Kafka gets it; raises `DragomanError` where the cipher has not its key."""
+    event = OutboxEvent(row.event_id, row.job_id, row.topic, row.key, _pairs(row.headers), row.payload, row.text_key)
+    return event if event.text_key is None else required(cipher, event.text_key).open_event(event)
 
 
 def delete_events(connection: Connection, event_ids: Iterable[UUID]) -> None:

@@ -3,6 +3,7 @@
 A job id is a UUIDv7 (RFC 9562), whose first 48 bits are milliseconds since 1970, so a month is a range of ids.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from sqlalchemy import Connection, text
 MONTHS_AHEAD = 3
 # Where rows go whose month has no partition: a client's clock may be years off.
 REST = "translation_other"
+NAME = re.compile(r"translation_(\d{4})_(\d{2})")
 # So many rows of one month in the rest are worth a partition.
 STRAYS = 1_000
 STRAY_MONTHS = f"""
@@ -44,6 +46,17 @@ class Month:
     def after(self) -> "Month":
         """The next one."""
         return Month(self.year + self.number // 12, self.number % 12 + 1)
+
+    @classmethod
+    def named(cls, partition: str) -> "Month | None":
+        """The month of a partition; None for the rest, which is of no month."""
+        found = NAME.fullmatch(partition)
+        return cls(int(found[1]), int(found[2])) if found else None
+
+    @property
+    def before(self) -> "Month":
+        """The previous one."""
+        return Month(self.year - (self.number == 1), (self.number - 2) % 12 + 1)
 
     @property
     def first_id(self) -> UUID:

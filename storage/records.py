@@ -56,6 +56,10 @@ class HistoryRow(NamedTuple):
     started_at: datetime | None = None
     batch_id: UUID | None = None
     answered_by: AnsweredBy | None = None
+    # Its texts are not here, and its events are in Kafka already.
+    no_trace: bool = False
+    # With which key the texts are encrypted; None = they are not.
+    text_key: str | None = None
 
     @property
     def partition(self) -> Partition:
@@ -72,6 +76,7 @@ class OutboxEvent(NamedTuple):
     key: bytes | None
     headers: tuple[tuple[str, str], ...]
     payload: bytes
+    text_key: str | None = None
 
 
 class BatchRow(NamedTuple):

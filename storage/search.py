@@ -29,9 +29,11 @@ VOCABULARY = "SELECT word FROM search_word WHERE word LIKE :pattern LIMIT :most"
 def matches(connection: Connection, asked: Sequence[str], filtered: Select[Any]) -> Iterator[RowMapping]:
     """Rows of `filtered` that hold every word, whatever its case, in the source or the target; latest first.
 
-    Words are taken as they are: % and _ mean themselves. Raises `DragomanError` for a word no text can hold.
+    Words are taken as they are: % and _ mean themselves. Encrypted texts are not searched. Raises `DragomanError` for a
+    word no text can hold.
     """
     wanted = [_checked(word) for word in asked]
+    filtered = filtered.where(translation.c.text_key.is_(None))
     until = watermark(connection, NAME)
     yield from _holding(wanted, _latest_first(connection, filtered.where(translation.c.recorded_at >= until)))
     query = _query(connection, wanted)

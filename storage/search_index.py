@@ -26,12 +26,19 @@ ORDER BY recorded_at OFFSET :stride LIMIT 1
 """
 ROWS = """
 SELECT job_id, source_text, target_text FROM translation
-WHERE recorded_at >= :since AND recorded_at < :until ORDER BY recorded_at, job_id
+WHERE recorded_at >= :since AND recorded_at < :until AND text_key IS NULL ORDER BY recorded_at, job_id
 """
 INSERT_DOCUMENTS = """
 INSERT INTO search_document (number, job_id, document)
 SELECT * FROM unnest(%s::bigint[], %s::uuid[], %s::tsvector[])
 """
+# The words of what goes may be in no other document: `vocabulary.py` finds out.
+DELETE_DOCUMENTS = """
+WITH gone AS (DELETE FROM search_document WHERE job_id = ANY(%s::uuid[]) RETURNING document)
+INSERT INTO unsure_word SELECT DISTINCT unnest(tsvector_to_array(document)) FROM gone ORDER BY 1 ON CONFLICT DO NOTHING
+"""
+# Any number that nobody else uses: the bytes of "document".
+DOCUMENTS_LOCK = int.from_bytes(b"document", "big")
 INSERT_WORDS = "INSERT INTO search_word (word) SELECT * FROM unnest(%s::text[]) ON CONFLICT DO NOTHING"
 
 
@@ -48,8 +55,22 @@ class Indexed:
     is_last: bool
 
 
+def lock_documents(connection: Connection) -> None:
+    """Let nobody else write or remove documents until the transaction ends.
+
+    Without it the words of a row that is just erased could be written after its documents were removed.
+    """
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": DOCUMENTS_LOCK})
+
+
+def drop_documents(connection: Connection, job_ids: Iterable[UUID]) -> None:
+    """Remove the documents of jobs; call it under `lock_documents`."""
+    connection.exec_driver_sql(DELETE_DOCUMENTS, (array_literal(job_ids, str),))
+
+
 def index_documents(connection: Connection) -> Indexed:
     """Write the documents of the next rows."""
+    lock_documents(connection)
     since = watermark(connection, NAME)
     closed = closed_until(connection)
     if closed <= since:

@@ -5,6 +5,7 @@ A change here needs a revision in `migrations/versions`: a test compares the two
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Computed,
@@ -20,11 +21,14 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    false,
     func,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 
 STATUSES = ("translated", "rejected", "failed")
+# Of `translation`: what a client wrote or was told. Everything else of a row are figures.
+TEXT_COLUMNS = ("source_text", "target_text", "detail", "metadata")
 
 metadata = MetaData(
     naming_convention={
@@ -85,6 +89,12 @@ translation = Table(
     Column("worker_id", Text, nullable=False),
     # Who translated it: model, twin (another job of the same text), cache, memory. NULL = nobody.
     Column("answered_by", Text),
+    # A no-trace job: its texts were never written.
+    Column("no_trace", Boolean, nullable=False, server_default=false()),
+    # With which key its texts are encrypted; NULL = they are not.
+    Column("text_key", Text),
+    # When its texts were removed, by request or by retention.
+    Column("erased_at", DateTime(timezone=True)),
     CheckConstraint(f"status IN {STATUSES}", name="status"),
     Index(None, "client_id", "recorded_at"),
     Index(None, "recorded_at"),
@@ -119,6 +129,9 @@ search_word = Table(
     Column("word", Text, primary_key=True),
     Index("ix_search_word_trigram", "word", postgresql_using="gin", postgresql_ops={"word": "gin_trgm_ops"}),
 )
+
+# Words of documents that are gone: whether others still have them is not known yet.
+unsure_word = Table("unsure_word", metadata, Column("word", Text, primary_key=True))
 
 # The history summed up by the hour of recording; '' = unknown. Latencies, from submission to recording, fall into steps
 # (`usage.py`), of which percentiles are read.
@@ -207,6 +220,8 @@ outbox = Table(
     Column("headers", JSONB, nullable=False),
     Column("payload", LargeBinary, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    # With which key the payload is encrypted; NULL = it is not.
+    Column("text_key", Text),
 )
 
 # Offsets nobody will translate: unreadable batches, and gaps where Kafka's retention overtook us.
@@ -229,4 +244,30 @@ attempt = Table(
     Column("job_id", Uuid, primary_key=True),
     Column("attempts", Integer, nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+# What is agreed with a client. retention_days: NULL = the setting's, 0 = for ever.
+client = Table(
+    "client",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text),
+    Column("retention_days", Integer),
+    Column("no_trace", Boolean, nullable=False, server_default=false()),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    CheckConstraint("retention_days >= 0", name="retention_days"),
+)
+
+# What people did to the history, in one chain: `hash` covers the row and the hash before it. A trigger of the
+# migration refuses every change.
+audit_event = Table(
+    "audit_event",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("details", JSONB, nullable=False),
+    Column("previous_hash", Text, nullable=False),
+    Column("hash", Text, nullable=False),
 )

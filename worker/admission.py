@@ -14,6 +14,7 @@ from .assignments import Delivery
 from .devices.segment_translator import SourceSideModel
 from .devices.served_models import ServedModels
 from .outcomes import Refusal, Salvage, refused, undecodable
+from .privacy import Privacy
 from .scheduling.pool import Pool
 from .work import Identity, Outcome, Segment
 
@@ -28,7 +29,10 @@ class _Now(NamedTuple):
 class Admission:
     """Admits jobs for the models that are served."""
 
-    def __init__(self, identity: Identity, models: ServedModels, defaults: SearchOptions) -> None:
+    def __init__(
+        self, identity: Identity, models: ServedModels, defaults: SearchOptions, privacy: Privacy | None = None
+    ) -> None:
+        self._privacy = privacy or Privacy()
         self._identity = identity
         self._models = models
         self._defaults = defaults
@@ -38,8 +42,11 @@ class Admission:
         try:
             job = decode_job(delivery.message.value)
         except UndecodableMessageError as error:
-            salvage = Salvage(error.job_id, error.client_id)
+            no_trace = error.no_trace or error.client_id in self._privacy.no_trace_clients
+            salvage = Salvage(error.job_id, error.client_id, no_trace)
             return undecodable(self._identity, delivery, salvage, Refusal(error.reason, str(error)))
+        if job.client_id in self._privacy.no_trace_clients:
+            job = job.model_copy(update={"no_trace": True})
         refusal = self._refusal(job)
         return refused(self._identity, delivery, job, refusal) if refusal else job
 

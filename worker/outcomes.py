@@ -14,10 +14,10 @@ from uuid import UUID
 from ..model.translation import Translation
 from ..schemas import headers, ids, topics
 from ..schemas.codec import encode, encode_sound_result
-from ..schemas.dead_letters import OriginalMessage, Rejection, bury
+from ..schemas.dead_letters import OriginalMessage, Rejection, bury, without_content
 from ..schemas.jobs import TranslationJob, TranslationOptions
 from ..schemas.results import ResultStatus, TranslationResult
-from ..storage.records import AnsweredBy, BatchRow, HistoryRow, OutboxEvent
+from ..storage.records import NOTHING, AnsweredBy, BatchRow, HistoryRow, OutboxEvent
 from .assignments import Delivery
 from .work import Identity, Outcome, Segment
 
@@ -90,6 +90,8 @@ def translated(identity: Identity, segment: Segment, translation: Translation, m
         batch_id=made_by.batch.id,
         answered_by="twin" if made_by.cached else "model",
     )
+    if job.no_trace:
+        row = _without_texts(row)
     answer = _Answer(job.job_id, result_id, finished_at, payload)
     return Outcome(segment.delivery, row, (_result_event(identity, segment.delivery, answer),), made_by.batch)
 
@@ -135,6 +137,8 @@ def recalled(identity: Identity, delivery: Delivery, job: TranslationJob, known:
         admitted_at=delivery.received_at,
         answered_by=known.answered_by,
     )
+    if job.no_trace:
+        row = _without_texts(row)
     answer = _Answer(result.job_id, result.event_id, result.finished_at, encode(result))
     return Outcome(delivery, row, (_result_event(identity, delivery, answer),))
 
@@ -154,7 +158,9 @@ def refused(identity: Identity, delivery: Delivery, job: TranslationJob, refusal
     """A well-formed job that this worker rejects, or that the model failed on."""
     result = TranslationResult(**_answer(job), **_refusal_fields(refusal), finished_at=datetime.now(UTC))
     row = HistoryRow(**_row(identity, delivery), **_job_columns(job), **_refusal_columns(refusal, delivery))
-    return Outcome(delivery, row, _refusal_events(identity, delivery, result, refusal))
+    if job.no_trace:
+        row = _without_texts(row)
+    return Outcome(delivery, row, _refusal_events(identity, delivery, result, refusal, no_trace=job.no_trace))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +169,7 @@ class Salvage:
 
     job_id: UUID | None
     client_id: str | None
+    no_trace: bool = False
 
 
 def undecodable(identity: Identity, delivery: Delivery, salvage: Salvage, refusal: Refusal) -> Outcome:
@@ -184,8 +191,9 @@ def undecodable(identity: Identity, delivery: Delivery, salvage: Salvage, refusa
         target_language=None,
         source_text=None,
         submitted_at=message.sent_at,
+        no_trace=salvage.no_trace,
     )
-    return Outcome(delivery, row, _refusal_events(identity, delivery, result, refusal))
+    return Outcome(delivery, row, _refusal_events(identity, delivery, result, refusal, no_trace=salvage.no_trace))
 
 
 def _answer(job: TranslationJob) -> dict[str, Any]:
@@ -240,8 +248,13 @@ def _refusal_fields(refusal: Refusal) -> dict[str, Any]:
     }
 
 
+def _without_texts(row: HistoryRow) -> HistoryRow:
+    """The row of a no-trace job; metadata are the client's words too."""
+    return row._replace(source_text=None, target_text=None, metadata=NOTHING, no_trace=True)
+
+
 def _refusal_events(
-    identity: Identity, delivery: Delivery, result: TranslationResult, refusal: Refusal
+    identity: Identity, delivery: Delivery, result: TranslationResult, refusal: Refusal, *, no_trace: bool
 ) -> tuple[OutboxEvent, ...]:
     message = delivery.message
     original = OriginalMessage(
@@ -255,6 +268,8 @@ def _refusal_events(
     )
     rejection = Rejection(result.job_id, str(refusal.reason), refusal.detail, refusal.attempt, result.finished_at)
     letter = bury(original, rejection)
+    if no_trace:
+        letter = without_content(letter)
     dead_letter = OutboxEvent(
         letter.event_id,
         letter.job_id,

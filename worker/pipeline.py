@@ -8,6 +8,7 @@ from ..storage.records import OutboxEvent
 from .assignments import Assignments, Delivery
 from .gathering import UrgentFirst
 from .metrics import Metrics
+from .privacy import Privacy
 from .scheduling.translation_memory import EmptyMemory, TranslationMemory
 from .scheduling.waiting_room import WaitingRoom
 from .work import Identity, Outcome
@@ -27,6 +28,7 @@ class Pipeline:
     identity: Identity
     waiting_room: WaitingRoom
     metrics: Metrics = field(default_factory=Metrics)
+    privacy: Privacy = field(default_factory=Privacy)
     memory: TranslationMemory = field(default_factory=EmptyMemory)
     assignments: Assignments = field(default_factory=Assignments)
     inbox: UrgentFirst[Delivery] = field(default_factory=lambda: UrgentFirst(lambda delivery: delivery.is_interactive))

@@ -4,7 +4,6 @@ import contextlib
 import threading
 import time
 from collections.abc import Sequence
-from typing import Protocol
 from uuid import UUID
 
 import structlog
@@ -12,11 +11,13 @@ from sqlalchemy import Connection, Engine
 
 from ..errors import TransientError
 from ..failpoints import reached
-from ..producer.publisher import DeliveryReport, OutgoingMessage
+from ..producer.publisher import DeliveryReport
 from ..storage.engine import transaction
 from ..storage.outbox import claim_events, delete_events, outbox_state, take_events
 from ..storage.records import OutboxEvent
+from ..storage.text_cipher import TextCipher
 from .gathering import gathered
+from .outgoing import EventPublisher, Report, outgoing
 from .pipeline import Pipeline
 from .stage import Stage
 
@@ -36,29 +37,18 @@ LIMITS = (
 )
 
 
-class Report(Protocol):
-    def __call__(self, report: DeliveryReport, /) -> None: ...
-
-
-class EventPublisher(Protocol):
-    """What the relay needs of a Kafka producer (`producer.kafka.KafkaPublisher`)."""
-
-    def publish(self, message: OutgoingMessage, on_report: Report) -> bool: ...
-
-    def poll(self, timeout_seconds: float) -> None: ...
-
-    def close(self) -> None: ...
-
-
 class Relay(Stage):
     """Publishes what the settler has just written at once, and sweeps the rest."""
 
-    def __init__(self, pipeline: Pipeline, engine: Engine, publisher: EventPublisher) -> None:
+    def __init__(
+        self, pipeline: Pipeline, engine: Engine, publisher: EventPublisher, cipher: TextCipher | None = None
+    ) -> None:
         super().__init__("relay", pipeline.stopping)
         self._pipeline = pipeline
         self._engine = engine
         self._publisher = publisher
         self._swept_at_seconds = 0.0
+        self._cipher = cipher
 
     def work(self) -> None:
         """Publish what the settler hands over, and sweep the outbox now and then."""
@@ -103,7 +93,7 @@ class Relay(Stage):
         tally = _Tally()
         with transaction(self._engine) as connection:
             connection.exec_driver_sql(LIMITS)
-            claimed = claim_events(connection, ROUND_EVENTS, older_than_seconds)
+            claimed = claim_events(connection, ROUND_EVENTS, older_than_seconds, self._cipher)
             if claimed:
                 self._publish(claimed, tally)
                 reached("before-outbox-delete")
@@ -138,7 +128,7 @@ class Relay(Stage):
     def _give(self, event: OutboxEvent, on_report: Report, deadline: float) -> None:
         """Give an event to the client, unless it has no room until the deadline. One that it refuses stops no other."""
         try:
-            while not self._publisher.publish(_message(event), on_report) and time.monotonic() < deadline:
+            while not self._publisher.publish(outgoing(event), on_report) and time.monotonic() < deadline:
                 self._publisher.poll(0.1)
         except TransientError as error:
             on_report(DeliveryReport(str(error)))
@@ -184,8 +174,3 @@ class _Tally:
     def acknowledged(self) -> list[UUID]:
         with self._lock:
             return list(self._acknowledged)
-
-
-def _message(event: OutboxEvent) -> OutgoingMessage:
-    headers = [(name, value.encode()) for name, value in event.headers]
-    return OutgoingMessage(event.topic, event.key or b"", event.payload, headers)

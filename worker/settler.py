@@ -12,8 +12,11 @@ from ..errors import TransientError
 from ..storage.quarantine import QuarantinedRange
 from ..storage.records import PartitionProgress
 from ..storage.settlement import CommitUnknownError, Receipt, Settlement, settle
+from ..storage.text_cipher import TextCipher
+from .outgoing import EventPublisher
 from .pipeline import Pipeline
 from .stage import Stage
+from .untraced import publish_now
 from .work import Outcome
 
 log = structlog.get_logger(__name__)
@@ -26,10 +29,14 @@ FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.1, 5.0
 class Settler(Stage):
     """Writes what is finished, in the order in which it finished."""
 
-    def __init__(self, pipeline: Pipeline, engine: Engine) -> None:
+    def __init__(
+        self, pipeline: Pipeline, engine: Engine, publisher: EventPublisher, cipher: TextCipher | None = None
+    ) -> None:
         super().__init__("settler", pipeline.stopping)
         self._pipeline = pipeline
         self._engine = engine
+        self._publisher = publisher
+        self._cipher = cipher
         self.database_answers = True
 
     def work(self) -> None:
@@ -39,14 +46,30 @@ class Settler(Stage):
         ours = [(outcome, assignments.counts(outcome.delivery)) for outcome in outcomes]
         self._drop([outcome for outcome, counts in ours if not counts])
         current = [outcome for outcome, counts in ours if counts]
-        if current:
+        if current and self._answer_untraced(current):
             self._settle(current)
+
+    def _answer_untraced(self, outcomes: list[Outcome]) -> bool:
+        """Publish what must not lie in the outbox; False when we are stopped before Kafka has it."""
+        events = [event for outcome in outcomes if outcome.is_untraced for event in outcome.events]
+        published = len(events)
+        while events:
+            events = publish_now(self._publisher, events)
+            if events:
+                self._pipeline.metrics.publish_failures.inc()
+                log.warning("events_not_acknowledged", events=len(events))
+                self.last_beat_seconds = time.monotonic()
+                self.pause(FIRST_RETRY_SECONDS)
+                if self.stopping:
+                    return False
+        self._pipeline.metrics.published.inc(published)
+        return True
 
     def _settle(self, outcomes: list[Outcome]) -> None:
         deliveries = [outcome.delivery for outcome in outcomes]
         settlement = self._settlement(outcomes)
         start = time.perf_counter()
-        receipt = self._write(settlement)
+        receipt = self._write(self._cipher.seal(settlement) if self._cipher else settlement)
         if receipt is None:
             return
         self._pipeline.metrics.settle_seconds.observe(time.perf_counter() - start)
@@ -59,15 +82,16 @@ class Settler(Stage):
     def _hand_over(self, receipt: Receipt) -> None:
         """Let the relay publish at once; what it has no room for lies in the outbox, as all of it does."""
         if receipt.events:
+            opened = self._cipher.open_event if self._cipher else None
             with contextlib.suppress(queue.Full):
-                self._pipeline.owed.put_nowait(list(receipt.events))
+                self._pipeline.owed.put_nowait([opened(event) if opened else event for event in receipt.events])
 
     def _settlement(self, outcomes: list[Outcome]) -> Settlement:
         batches = {outcome.batch.id: outcome.batch for outcome in outcomes if outcome.batch}
         return Settlement(
             group_id=self._pipeline.identity.group_id,
             rows=tuple(outcome.row for outcome in outcomes if outcome.row),
-            events=tuple(outcome.events for outcome in outcomes if outcome.row),
+            events=tuple(() if outcome.is_untraced else outcome.events for outcome in outcomes if outcome.row),
             progress=self._pipeline.assignments.finish([outcome.delivery for outcome in outcomes]),
             batches=tuple(batches.values()),
             quarantined=tuple(outcome.quarantined for outcome in outcomes if outcome.quarantined),

@@ -42,6 +42,11 @@ class Outcome:
     batch: BatchRow | None = None
     quarantined: QuarantinedRange | None = None
 
+    @property
+    def is_untraced(self) -> bool:
+        """Whether its events must not lie in the outbox: they are published before the row is recorded."""
+        return self.row is not None and self.row.no_trace
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:

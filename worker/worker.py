@@ -21,6 +21,7 @@ from ..schemas.topics import DEAD_LETTERS, JOBS_BULK, JOBS_INTERACTIVE, RESULTS
 from ..settings import Settings
 from ..storage.engine import create_database_engine
 from ..storage.migrate import require_current
+from ..storage.text_cipher import cipher_of
 from .admission import Admission
 from .admitter import Admitter
 from .broker import Broker, ClientLostError
@@ -34,6 +35,7 @@ from .intake import Intake, IntakeLimits
 from .kafka_broker import KafkaBroker
 from .metrics import Metrics
 from .pipeline import Pipeline
+from .privacy_watch import PrivacyWatch
 from .probe import Probe
 from .relay import Relay
 from .scheduling.policy import Policy
@@ -77,7 +79,7 @@ class Worker:
         metrics = Metrics()
         cache = TranslationCache(settings.translation_cache_bytes)
         self.pipeline = Pipeline(identity, WaitingRoom(Scheduler(_policy(settings)), cache, metrics), metrics)
-        admission = Admission(identity, serving.served, SearchOptions(settings.beam_size))
+        admission = Admission(identity, serving.served, SearchOptions(settings.beam_size), self.pipeline.privacy)
         # The relay holds a transaction open while it waits for acknowledgements, so they must come in time.
         publisher = KafkaPublisher(settings.model_copy(update={"delivery_timeout_seconds": 10.0}))
         publisher.check([topic.full_name(settings.topic_prefix) for topic in (RESULTS, DEAD_LETTERS)], CONTACT_SECONDS)
@@ -86,8 +88,10 @@ class Worker:
         self.engine = EngineStage(
             self.pipeline, serving.devices, _device_policy(settings, len(serving.models)), database
         )
-        self.settler = Settler(self.pipeline, database)
-        self.relay = Relay(self.pipeline, database, publisher)
+        cipher = cipher_of(settings.text_keys)
+        self.settler = Settler(self.pipeline, database, publisher, cipher)
+        self.relay = Relay(self.pipeline, database, publisher, cipher)
+        self.privacy_watch = PrivacyWatch(self.pipeline, database)
         self._publisher = publisher
         self.intake = Intake(
             self.pipeline,
@@ -98,7 +102,7 @@ class Worker:
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        return (self.admitter, self.engine, self.settler, self.relay)
+        return (self.admitter, self.engine, self.settler, self.relay, self.privacy_watch)
 
     def run(self) -> None:
         """Work until `pipeline.stopping` is set, then drain; raises what made a stage fail."""
@@ -107,6 +111,7 @@ class Worker:
         except BaseException:
             self.engine.close()
             raise
+        self.privacy_watch.look()
         for stage in self.stages:
             stage.start()
         broker: Broker = self._join()

@@ -20,7 +20,8 @@ DOCUMENTS = [
 ]
 TEXTS = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in DOCUMENTS}
 # Read before there are settings, or by the training configs.
-OTHER_VARIABLES = {"ENV_FILE", "CACHE_DIR", "KAFKA_PASSWORD_FILE", "DATABASE_URL_FILE", "CORPORA", "TEST_HISTORIES"}
+SECRET_FILES = {"KAFKA_PASSWORD_FILE", "DATABASE_URL_FILE", "TEXT_KEYS_FILE"}
+OTHER_VARIABLES = {"ENV_FILE", "CACHE_DIR", "CORPORA", "TEST_HISTORIES"} | SECRET_FILES
 SERIES = ("", "_total", "_bucket", "_sum", "_count")
 
 

@@ -4,7 +4,7 @@ from sqlalchemy import Connection, text
 
 INSTALL = (
     "CREATE TABLE audit_violation (at timestamptz NOT NULL DEFAULT clock_timestamp(), what text NOT NULL)",
-    "CREATE TABLE audit_event (event_id uuid NOT NULL, job_id uuid NOT NULL, topic text NOT NULL)",
+    "CREATE TABLE audit_outbox_event (event_id uuid NOT NULL, job_id uuid NOT NULL, topic text NOT NULL)",
     # I4: at COMMIT, the epoch of a row is the present one.
     """
 CREATE FUNCTION audit_row() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -38,7 +38,7 @@ END $$""",
     """
 CREATE FUNCTION audit_outbox() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  INSERT INTO audit_event SELECT event_id, job_id, topic FROM fresh;
+  INSERT INTO audit_outbox_event SELECT event_id, job_id, topic FROM fresh;
   RETURN NULL;
 END $$""",
     """

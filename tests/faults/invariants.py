@@ -92,7 +92,7 @@ def one_event_a_row(arena: Arena) -> list[str]:
     results, letters = (arena.settings.topic_prefix + name for name in ("results", "dead-letters"))
     rows = {str(job): status for job, status in arena.query("SELECT job_id, status FROM translation")}
     owed: dict[str, list[tuple[str, str]]] = {results: [], letters: []}
-    for event, job, topic in arena.query("SELECT event_id, job_id, topic FROM audit_event"):
+    for event, job, topic in arena.query("SELECT event_id, job_id, topic FROM audit_outbox_event"):
         owed[topic].append((str(event), str(job)))
     bad = {job for job, status in rows.items() if status != "translated"}
     answers, buried = _published(arena, results), _published(arena, letters)

@@ -7,6 +7,7 @@ from dragoman.producer.publisher import DeliveryReport
 from dragoman.storage import settlement
 from dragoman.storage.records import OutboxEvent, Receipt, Settlement
 from dragoman.worker import assignments, offsets, relay, settler
+from dragoman.worker.outgoing import outgoing
 
 
 def no_epoch_check() -> None:
@@ -77,7 +78,7 @@ def relay_without_acknowledgement() -> None:
     def hopeful(self: Any, events: Any, tally: Any) -> None:
         tally.missing = len(events)
         for event in events:
-            self._publisher.publish(relay._message(event), lambda _: None)
+            self._publisher.publish(outgoing(event), lambda _: None)
             tally.listener(event.event_id)(DeliveryReport(None))
 
     _replace(relay.Relay, "_publish", hopeful)

@@ -6,6 +6,7 @@ import pytest
 from dragoman.errors import TransientError
 from dragoman.producer.memory import MemoryPublisher
 from dragoman.producer.publisher import DeliveryReport, OnReport, OutgoingMessage
+from dragoman.schemas.codec import decode_result
 from dragoman.storage.engine import transaction
 from dragoman.storage.outbox import claim_events
 from dragoman.tests.integration.test_worker_stages import (  # noqa: F401 - fixtures among them
@@ -16,7 +17,10 @@ from dragoman.tests.integration.test_worker_stages import (  # noqa: F401 - fixt
     server,
     worker_database,
 )
+from dragoman.storage.text_cipher import TextCipher
 from dragoman.worker.pipeline import OWED_SETTLEMENTS
+from dragoman.worker.relay import Relay
+from dragoman.worker.settler import Settler
 from sqlalchemy import Engine, event
 
 # ruff: noqa: F811 - pytest hands fixtures over under their names
@@ -149,3 +153,16 @@ def test_a_frozen_relay_lets_go_of_its_events_after_a_while(bench: Bench) -> Non
     bench.before({1: lambda c: limits.append(c.exec_driver_sql(setting).scalar_one())}, "DELETE FROM outbox")
     bench.relay.publish_round()
     assert limits == ["30s"]
+
+
+def test_fresh_events_reach_kafka_open_when_texts_are_encrypted(bench: Bench) -> None:
+    cipher = TextCipher({"key": bytes(32)})
+    bench.settler = Settler(bench.pipeline, bench.database, bench.publisher, cipher)
+    bench.relay = Relay(bench.pipeline, bench.database, bench.publisher, cipher)
+    bench.record(4)
+    fresh = bench.pipeline.owed.get_nowait()
+    assert bench.relay.publish_fresh(fresh[:2]) == 2
+    assert bench.relay.publish_round() == 2
+    assert {decode_result(message.value).translation for message in bench.publisher.messages} == {
+        f"Text {number}." for number in range(4)
+    }

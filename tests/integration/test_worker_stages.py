@@ -18,7 +18,8 @@ from dragoman.storage.engine import create_database_engine, transaction
 from dragoman.storage.leases import LeaseRequest, acquire_leases
 from dragoman.storage.migrate import upgrade
 from dragoman.storage.models import ModelVersion, register_model_version
-from dragoman.storage.tables import metadata
+from dragoman.tests.acceptance.installation import wait_until
+from dragoman.tests.emptying import empty_tables
 from dragoman.worker.admission import Admission
 from dragoman.worker.admitter import Admitter
 from dragoman.worker.devices.device_room import RoomPolicy
@@ -73,7 +74,7 @@ def database(server: Engine, worker_database: str) -> Iterator[Engine]:
     """The shared database, emptied."""
     engine = create_database_engine(_url(server, worker_database))
     with transaction(engine) as connection:
-        connection.execute(text(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY"))
+        empty_tables(connection)
         register_model_version(connection, ModelVersion("echo@0", ("en",), ("fr",), "00", {}))
     yield engine
     engine.dispose()
@@ -100,22 +101,22 @@ class Bench:
         self.intake = Intake(self.pipeline, self.database, IntakeLimits(1_000, 1_000_000, 0.0))
         self.admitter = Admitter(self.pipeline, admission, self.database, fuse=1_000)
         self.engine = EngineStage(self.pipeline, [LocalDevice(translator)], POLICY, self.database)
-        self.settler = Settler(self.pipeline, self.database)
+        self.settler = Settler(self.pipeline, self.database, self.publisher)
         self.relay = Relay(self.pipeline, self.database, self.publisher)
 
     def join(self) -> MemoryBroker:
         return MemoryBroker(self.cluster, GROUP, self.intake)
 
-    def publish(self, count: int, partition: Partition = ZERO) -> None:
+    def publish(self, count: int, partition: Partition = ZERO, **details: Any) -> None:
         for number in range(count):
             job = TranslationJob(
-                client_id="shop", source_text=f"Text {number}.", source_language="en", target_language="fr"
+                client_id="shop", source_text=f"Text {number}.", source_language="en", target_language="fr", **details
             )
             self.cluster.publish(partition, encode(job))
 
-    def translate(self, count: int) -> None:
+    def translate(self, count: int, **details: Any) -> None:
         """Publish jobs, poll them, and take them as far as the settler."""
-        self.publish(count)
+        self.publish(count, **details)
         self.broker = self.join()
         self.intake.turn(self.broker)
         self.admitter.work()
@@ -302,3 +303,22 @@ def test_messages_of_any_age_are_recorded_when_they_are_no_jobs(bench: Bench) ->
     bench.admitter.work()
     bench.settler.work()
     assert bench.values("SELECT submitted_at FROM translation") == [datetime(2100, 1, 1, tzinfo=UTC)]
+
+
+def test_a_no_trace_job_is_recorded_only_when_kafka_has_its_answer(bench: Bench) -> None:
+    bench.translate(2, no_trace=True)
+    bench.publisher.error = "the brokers are away"
+    bench.settler.start()
+    wait_until(lambda: bench.metric("publish_failures_total") > 1, "it was tried again")
+    assert bench.value(HISTORY) == 0
+    bench.publisher.error = None
+    wait_until(lambda: bench.value(HISTORY) == 2, "both are recorded")
+    assert len(bench.publisher.messages) == 2
+    assert bench.settler.stop(10.0)
+
+
+def test_the_answer_of_a_no_trace_job_never_lies_in_the_outbox(bench: Bench) -> None:
+    bench.translate(2, no_trace=True)
+    bench.settler.work()
+    assert (bench.value(HISTORY), bench.value(EVENTS), len(bench.publisher.messages)) == (2, 0, 2)
+    assert bench.values(NEXT_OFFSETS)[0] == 2

@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from uuid import UUID
 
-from dragoman.storage.tables import metadata
 from dragoman.worker.message import Partition
 from sqlalchemy import Connection, text
 
 INSTALL = """
 CREATE TABLE audit_stale (job_id uuid, row_epoch bigint, lease_epoch bigint);
-CREATE TABLE audit_event (job_id uuid, topic text, event_id uuid);
+CREATE TABLE audit_outbox_event (job_id uuid, topic text, event_id uuid);
 CREATE FUNCTION audit_epoch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
   INSERT INTO audit_stale SELECT NEW.job_id, NEW.lease_epoch, lease.epoch FROM ingest_lease AS lease
   WHERE lease.topic = NEW.kafka_topic AND lease.partition = NEW.kafka_partition AND lease.epoch <> NEW.lease_epoch;
@@ -18,12 +17,12 @@ END $$;
 CREATE CONSTRAINT TRIGGER audit_epoch AFTER INSERT ON translation DEFERRABLE INITIALLY DEFERRED
   FOR EACH ROW EXECUTE FUNCTION audit_epoch();
 CREATE FUNCTION audit_outbox() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-  INSERT INTO audit_event VALUES (NEW.job_id, NEW.topic, NEW.event_id);
+  INSERT INTO audit_outbox_event VALUES (NEW.job_id, NEW.topic, NEW.event_id);
   RETURN NULL;
 END $$;
 CREATE TRIGGER audit_outbox AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION audit_outbox();
 """
-EMPTY = f"TRUNCATE {', '.join(metadata.tables)}, audit_stale, audit_event RESTART IDENTITY"
+OWN_TABLES = ("audit_stale", "audit_outbox_event")
 STALE = "SELECT job_id, row_epoch, lease_epoch FROM audit_stale"
 # Every row has put its events into the outbox once each (a rejected one also a dead letter), and nothing else has.
 EVENTS = """
@@ -31,14 +30,14 @@ SELECT job_id, topic, expected.job_id IS NOT NULL AS belongs_to_a_row, count(eve
 FROM (
   SELECT job_id, 'results' AS topic FROM translation
   UNION ALL SELECT job_id, 'dead-letters' FROM translation WHERE status = 'rejected'
-) AS expected FULL JOIN audit_event USING (job_id, topic)
+) AS expected FULL JOIN audit_outbox_event USING (job_id, topic)
 GROUP BY job_id, topic, expected.job_id
 HAVING count(event_id) <> 1 OR expected.job_id IS NULL
 """
 LEASES = "SELECT topic, partition, next_offset FROM ingest_lease"
 RECORDED = "SELECT job_id FROM translation"
 OWED = "SELECT event_id FROM outbox"
-EVENT_IDS = "SELECT event_id FROM audit_event"
+EVENT_IDS = "SELECT event_id FROM audit_outbox_event"
 
 
 class Audit:

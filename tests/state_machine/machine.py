@@ -11,14 +11,15 @@ from uuid import UUID
 from dragoman.errors import TransientError
 from dragoman.producer.memory import MemoryPublisher
 from dragoman.storage.engine import transaction
-from dragoman.tests.state_machine.audit import EMPTY, Audit
+from dragoman.tests.emptying import empty_tables
+from dragoman.tests.state_machine.audit import OWN_TABLES, Audit
 from dragoman.tests.state_machine.faults import Faults
 from dragoman.tests.state_machine.process import GROUP, Process
 from dragoman.worker.memory_broker import MemoryCluster
 from dragoman.worker.message import Partition
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 PARTITIONS: tuple[Partition, ...] = (("jobs.bulk", 0), ("jobs.bulk", 1))
 MOST_WORKERS, MOST_JOBS = 3, 8
@@ -45,7 +46,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         super().__init__()
         self.stage = stage
         with transaction(stage.database) as connection:
-            connection.execute(text(EMPTY))
+            empty_tables(connection, *OWN_TABLES)
         self.cluster = MemoryCluster(PARTITIONS)
         self.publisher = MemoryPublisher()
         self.log: dict[Partition, list[UUID]] = {partition: [] for partition in PARTITIONS}

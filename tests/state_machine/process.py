@@ -51,7 +51,7 @@ class Process:
     def __post_init__(self) -> None:
         self.pipeline = Pipeline(Identity(self.name, GROUP, ""), cast("WaitingRoom", NothingWaits()))
         self.intake = Intake(self.pipeline, self.database, IntakeLimits(1_000, 1_000_000, drain_seconds=0.0))
-        self.settler = Settler(self.pipeline, self.database)
+        self.settler = Settler(self.pipeline, self.database, self.publisher)
         self.relay = Relay(self.pipeline, self.database, self.publisher)
         self.broker = MemoryBroker(self.cluster, GROUP, self.intake)
 

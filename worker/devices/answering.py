@@ -36,7 +36,8 @@ class Answering:
         row = self._batch_row(group, facts)
         outcomes: list[Outcome] = []
         for entry, translation in answers:
-            self._pipeline.waiting_room.remember(group.pool, entry.segment, translation)
+            if not entry.segment.job.no_trace:
+                self._pipeline.waiting_room.remember(group.pool, entry.segment, translation)
             made_by = Pass(row, group.started_at, entry.attempt)
             outcomes.append(translated(self._pipeline.identity, entry.segment, translation, made_by))
             outcomes += [

@@ -29,6 +29,11 @@ class TranslationCache:
     def __len__(self) -> int:
         return len(self._kept)
 
+    def clear(self) -> None:
+        """Forget everything."""
+        self._kept.clear()
+        self.size_bytes = 0
+
     def find(self, pool: Pool, pieces: tuple[int, ...]) -> Translation | None:
         """The translation, if it is kept."""
         key = (pool, pieces)

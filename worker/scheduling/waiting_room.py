@@ -99,6 +99,11 @@ class WaitingRoom:
         with self._changed:
             self._cache.keep(pool, segment.pieces, translation)
 
+    def forget_translations(self) -> None:
+        """Keep none of the translations that were remembered: texts were erased, and one of them may be here."""
+        with self._changed:
+            self._cache.clear()
+
     def recall(self, keys: Sequence[tuple[Pool, tuple[int, ...]]]) -> list[Translation | None]:
         """Translations that are kept for these pools and pieces."""
         with self._changed:

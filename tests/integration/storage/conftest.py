@@ -14,7 +14,7 @@ from dragoman.storage.leases import LeaseRequest, acquire_leases
 from dragoman.storage.migrate import upgrade
 from dragoman.storage.models import ModelVersion, register_model_version
 from dragoman.storage.records import BatchRow, HistoryRow, OutboxEvent, PartitionProgress, Settlement
-from dragoman.storage.tables import metadata
+from dragoman.tests.emptying import empty_tables
 from sqlalchemy import Engine, text
 
 GROUP = "workers"
@@ -44,7 +44,7 @@ def engine(history_url: str) -> Iterator[Engine]:
     """The shared database, emptied."""
     engine = create_database_engine(history_url)
     with transaction(engine) as connection:
-        connection.execute(text(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY"))
+        empty_tables(connection)
         register_model_version(connection, ModelVersion(MODEL, ("en",), ("fr",), "00", {}))
     yield engine
     engine.dispose()

@@ -99,6 +99,33 @@ def test_the_history_stays_when_its_table_is_replaced_and_put_back(database_url:
     assert plain.execute(text(HISTORY)).all() == before
 
 
+def test_the_history_stays_when_columns_of_privacy_come_and_go(database_url: str, plain: Connection) -> None:
+    upgrade(database_url, "0004")
+    plain.execute(
+        text(
+            "INSERT INTO translation (job_id, status, target_text, options, metadata, attempt, submitted_at, "
+            "admitted_at, kafka_topic, kafka_partition, kafka_offset, lease_epoch, worker_id) "
+            "SELECT gen_random_uuid(), 'translated', 'x' || n, '{}', '{}', 1, now(), now(), 't', 0, n, 1, 'w' "
+            "FROM generate_series(1, 50) AS n"
+        )
+    )
+    plain.execute(
+        text(
+            "INSERT INTO outbox (event_id, job_id, topic, headers, payload) SELECT job_id, job_id, 'r', "
+            "'[]', 'x' FROM translation"
+        )
+    )
+    before = plain.execute(text(HISTORY)).all()
+    for _ in range(2):
+        upgrade(database_url)
+        plain.execute(text("INSERT INTO client (id) VALUES ('shop')"))
+        assert plain.execute(text(HISTORY)).all() == before
+        assert plain.execute(text("SELECT sum(rows)::int FROM daily_volume")).scalar_one() == 50
+        downgrade(database_url, "0004")
+        assert plain.execute(text(HISTORY)).all() == before
+        assert plain.execute(text("SELECT count(*) FROM outbox")).scalar_one() == 50
+
+
 def test_indexes_and_constraints_equal_the_metadata_when_the_database_is_upgraded(
     database_url: str, plain: Connection
 ) -> None:
