@@ -66,7 +66,7 @@ def _encoder(kind: TypeEngine[Any]) -> Encoder:
     if isinstance(kind, JSONB):
         return _json
     if isinstance(kind, LargeBinary):
-        return _bytea
+        return bytea
     if isinstance(kind, DateTime):
         return datetime.isoformat
     if isinstance(kind, Text):
@@ -83,7 +83,7 @@ def _json(value: object) -> str:
     return quoted(_write_json(value) if value else "{}" if isinstance(value, Mapping) else "[]")
 
 
-def _bytea(value: bytes) -> str:
+def bytea(value: bytes) -> str:
     return '"\\\\x' + value.hex() + '"'
 
 

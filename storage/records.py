@@ -56,6 +56,7 @@ class HistoryRow(NamedTuple):
     started_at: datetime | None = None
     batch_id: UUID | None = None
     answered_by: AnsweredBy | None = None
+    correction_id: UUID | None = None
 
     @property
     def partition(self) -> Partition:

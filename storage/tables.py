@@ -19,8 +19,10 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    UniqueConstraint,
     Uuid,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 
@@ -85,6 +87,8 @@ translation = Table(
     Column("worker_id", Text, nullable=False),
     # Who translated it: model, twin (another job of the same text), cache, memory. NULL = nobody.
     Column("answered_by", Text),
+    # The correction that a memory answered with. No foreign key: corrections can be erased, and the check costs.
+    Column("correction_id", Uuid),
     CheckConstraint(f"status IN {STATUSES}", name="status"),
     Index(None, "client_id", "recorded_at"),
     Index(None, "recorded_at"),
@@ -229,4 +233,31 @@ attempt = Table(
     Column("job_id", Uuid, primary_key=True),
     Column("attempts", Integer, nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+# What people say segments must become; rows are only added. `chain` is a digest of client, languages and source text
+# (`correction_chain.py`): its rows are the revisions of one correction, 1, 2, 3 and so on, and the last one holds; one
+# without target text withdraws. `number` grows in the order of the commits. client_id NULL = for all clients.
+correction = Table(
+    "correction",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("number", BigInteger, Identity(always=True), nullable=False, unique=True),
+    Column("chain", LargeBinary, nullable=False),
+    Column("revision", Integer, nullable=False),
+    # No foreign key: it would need an index of its own, and the revision says the same.
+    Column("supersedes", Uuid),
+    Column("job_id", Uuid),
+    Column("client_id", Text),
+    Column("source_language", Text, nullable=False),
+    Column("target_language", Text, nullable=False),
+    Column("source_text", Text, nullable=False),
+    Column("target_text", Text),
+    Column("author", Text, nullable=False),
+    Column("reason", Text),
+    Column("origin", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    UniqueConstraint("chain", "revision"),
+    CheckConstraint("(revision = 1) = (supersedes IS NULL)", name="revision"),
+    Index(None, "job_id", postgresql_where=text("job_id IS NOT NULL")),
 )

@@ -96,7 +96,7 @@ def translated(identity: Identity, segment: Segment, translation: Translation, m
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A translation that was there before the job; what a translation memory gives has no model, score and pieces."""
+    """A translation that was there before the job; a correction has no model, score and pieces, but an id."""
 
     text: str
     answered_by: AnsweredBy
@@ -104,6 +104,7 @@ class Known:
     score: float | None = None
     source_pieces: int | None = None
     target_pieces: int | None = None
+    correction_id: UUID | None = None
 
 
 def recalled(identity: Identity, delivery: Delivery, job: TranslationJob, known: Known) -> Outcome:
@@ -134,6 +135,7 @@ def recalled(identity: Identity, delivery: Delivery, job: TranslationJob, known:
         target_pieces=known.target_pieces,
         admitted_at=delivery.received_at,
         answered_by=known.answered_by,
+        correction_id=known.correction_id,
     )
     answer = _Answer(result.job_id, result.event_id, result.finished_at, encode(result))
     return Outcome(delivery, row, (_result_event(identity, delivery, answer),))
