@@ -1,18 +1,19 @@
 """Writes TMX 1.4b. Knows its elements, keeps nothing."""
 
 from collections.abc import Iterable, Iterator
+from importlib.metadata import version
 
-from ... import __version__
 from ..correction_queries import KeptCorrection
 from .xml_output import attribute, content
 
 
 def tmx(corrections: Iterable[KeptCorrection]) -> Iterator[str]:
     """The parts of a TMX file: one unit a correction, its id, author, time and reason with it."""
+    tool_version = version("dragoman")
     yield (
         '<?xml version="1.0" encoding="UTF-8"?>\n<tmx version="1.4">\n'
-        f'<header creationtool="dragoman" creationtoolversion="{__version__}" segtype="sentence" o-tmf="dragoman" '
-        'adminlang="en" srclang="*all*" datatype="plaintext"/>\n<body>\n'
+        f'<header creationtool="dragoman" creationtoolversion="{tool_version}" segtype="sentence" '
+        'o-tmf="dragoman" adminlang="en" srclang="*all*" datatype="plaintext"/>\n<body>\n'
     )
     for one in corrections:
         yield _unit(one)
