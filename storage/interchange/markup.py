@@ -152,7 +152,8 @@ class _Text:
         self._decoder = _decoder(first)
         self._window = self._decode(first)
         self._ended = not first
-        self._lines_before = 1
+        self._line = 1
+        self._line_at = 0  # the place that `_line` speaks of
         self.at = 0
 
     def find(self, pattern: re.Pattern[str], keep_from: int | None = None) -> re.Match[str] | None:
@@ -184,8 +185,11 @@ class _Text:
         return self._window[begin:end]
 
     def line(self, place: int | None = None) -> int:
-        """The line of a place in the window, of where we are if none is given."""
-        return self._lines_before + self._window.count("\n", 0, self.at if place is None else place)
+        """The line of a place in the window, of where we are if none is given; places only grow."""
+        place = self.at if place is None else place
+        self._line += self._window.count("\n", self._line_at, place)
+        self._line_at = place
+        return self._line
 
     def forget(self) -> None:
         """Drop what lies behind us, when that is worth it; places from before are of no use then."""
@@ -204,8 +208,9 @@ class _Text:
         self._window += self._decode(chunk)
 
     def _drop(self, count: int) -> None:
-        self._lines_before += self._window.count("\n", 0, count)
+        self.line(count)
         self._window = self._window[count:]
+        self._line_at = 0
         self.at -= count
 
     def _decode(self, chunk: bytes) -> str:
