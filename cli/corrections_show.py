@@ -34,8 +34,6 @@ def list_command(
     limit: int, client_id: str | None, source: str | None, target: str | None, containing: str | None, as_json: bool
 ) -> None:
     """List the corrections that hold, the latest first."""
-    if containing is not None and "\x00" in containing:
-        raise DragomanError("no stored text holds a NUL character")
     filters = CorrectionFilter(
         client_id=client_id, source_language=tag(source), target_language=tag(target), containing=containing
     )

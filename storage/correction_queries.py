@@ -9,6 +9,8 @@ from uuid import UUID
 from sqlalchemy import Connection, Select, func, select, table
 from sqlalchemy import column as named
 
+from ..errors import DragomanError
+from ..schemas.texts import character_fault
 from .bulk import array_literal, bytea
 from .tables import correction
 
@@ -88,7 +90,7 @@ def revisions(connection: Connection, of: KeptCorrection) -> list[KeptCorrection
 
 
 def list_corrections(connection: Connection, filters: CorrectionFilter, limit: int) -> list[KeptCorrection]:
-    """Those that hold, the latest first."""
+    """Those that hold, the latest first; raises `DragomanError` for words that no text can hold."""
     return list(_kept(connection, _holding(filters).order_by(_view.c.number.desc()).limit(limit)))
 
 
@@ -119,6 +121,7 @@ def written_since(connection: Connection, number: int, limit: int) -> list[Numbe
 
 
 def _holding(filters: CorrectionFilter) -> Select[Any]:
+    _refuse_unstorable(filters)
     statement = select(_view)
     equal = {
         _view.c.client_id: filters.client_id,
@@ -134,6 +137,13 @@ def _holding(filters: CorrectionFilter) -> Select[Any]:
         found = [c.icontains(filters.containing, autoescape=True) for c in (_view.c.source_text, _view.c.target_text)]
         statement = statement.where(found[0] | found[1])
     return statement
+
+
+def _refuse_unstorable(filters: CorrectionFilter) -> None:
+    for value in (filters.client_id, filters.containing):
+        fault = value and character_fault("what is searched for", value)
+        if fault:
+            raise DragomanError(fault[1])
 
 
 def _kept(connection: Connection, statement: Select[Any]) -> Iterator[KeptCorrection]:

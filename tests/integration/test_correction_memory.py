@@ -5,13 +5,28 @@ from typing import Any
 
 import pytest
 from dragoman.errors import TransientError
+from dragoman.model.batching import BatchLimits
+from dragoman.model.decoding import SearchOptions
+from dragoman.model.translation import Translation
+from dragoman.schemas.codec import encode
 from dragoman.schemas.corrections import Correction, Signature
 from dragoman.schemas.jobs import TranslationJob
 from dragoman.storage.corrections import record_corrections, withdraw
 from dragoman.storage.engine import create_database_engine, transaction
 from dragoman.storage.migrate import upgrade
 from dragoman.worker import correction_memory
+from dragoman.worker.admission import Admission
+from dragoman.worker.admitter import Admitter
 from dragoman.worker.correction_memory import CorrectionMemory
+from dragoman.worker.devices.echo import EchoTranslator
+from dragoman.worker.devices.served_models import ServedModels
+from dragoman.worker.message import Message
+from dragoman.worker.pipeline import Pipeline
+from dragoman.worker.scheduling.policy import Policy
+from dragoman.worker.scheduling.scheduler import Scheduler
+from dragoman.worker.scheduling.translation_cache import TranslationCache
+from dragoman.worker.scheduling.waiting_room import WaitingRoom
+from dragoman.worker.work import Identity
 from sqlalchemy import Engine, event, make_url, text
 
 pytestmark = pytest.mark.services
@@ -132,3 +147,44 @@ def test_a_transient_error_is_raised_and_nothing_forgotten_when_the_database_doe
             memory.find([job()])
     assert texts(memory, job()) == ["Bonjour."]
     impatient.dispose()
+
+
+@pytest.fixture
+def pipeline(database: Engine) -> Pipeline:
+    """A worker's, with one partition and a cache."""
+    policy = Policy(BatchLimits(4096, 256), {"interactive": 0.0, "bulk": 0.0})
+    pipeline = Pipeline(
+        Identity("worker", "group", ""),
+        WaitingRoom(Scheduler(policy), TranslationCache(1_000_000)),
+        memory=CorrectionMemory(database),
+    )
+    pipeline.assignments.add(("jobs.bulk", 0), 1, 0)
+    return pipeline
+
+
+def test_a_correction_comes_before_what_the_worker_has_in_its_cache(database: Engine, pipeline: Pipeline) -> None:
+    identity = pipeline.identity
+    admitter = Admitter(
+        pipeline, Admission(identity, ServedModels([EchoTranslator()]), SearchOptions()), database, fuse=10
+    )
+
+    def admit(offset: int) -> None:
+        message = Message("jobs.bulk", 0, offset, None, encode(job()), (), 0.0)
+        pipeline.inbox.put([delivery for delivery in [pipeline.assignments.receive(message)] if delivery])
+        admitter.work()
+
+    def answer() -> Any:
+        (outcome,) = pipeline.finished.get_nowait()
+        assert outcome.row is not None
+        return outcome.row.target_text, outcome.row.answered_by, outcome.row.correction_id
+
+    admit(0)
+    batch = pipeline.waiting_room.take(0)
+    assert batch is not None
+    pipeline.waiting_room.remember(batch.pool, batch.segments[0], Translation("Hallo.", 0.0, 6, 6))
+    pipeline.waiting_room.followers(batch.segments[0])
+    admit(1)
+    assert answer() == ("Hallo.", "cache", None)
+    correction_id = correct(database, "Bonjour.")
+    admit(2)
+    assert answer() == ("Bonjour.", "memory", correction_id)

@@ -186,6 +186,12 @@ def test_a_correction_is_added_shown_superseded_and_withdrawn(bench: Any) -> Non
     assert run("list").output == "no such correction\n"
 
 
+@pytest.mark.parametrize("option", ["--containing", "--client"])
+def test_a_sentence_is_raised_when_no_text_can_hold_what_is_searched(option: str) -> None:
+    with pytest.raises(DragomanError, match="lone surrogate"):
+        run("list", option, "\ud800")
+
+
 def test_a_line_of_the_list_is_harmless_when_a_text_is_not(engine: Engine) -> None:
     add(engine, "[bold]a\x1b[31m\u202eb\nc")
     assert "[bold]a\ufffd[31m\ufffdb c" in run("list").output
