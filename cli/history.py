@@ -1,7 +1,6 @@
 """`dragoman history`: finished translations on the terminal. `storage.history` finds the rows."""
 
-import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import UTC
@@ -10,9 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import click
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 from sqlalchemy import Connection
 
 from ..errors import DragomanError
@@ -22,11 +19,7 @@ from ..storage.tables import STATUSES
 from ..storage.text_cipher import TextCipher, cipher_of
 from .database import database_transaction
 from .history_erase import erase_command
-
-# Where there is no terminal to ask: wide enough for two short sentences side by side in a log.
-LOG_WIDTH = 160
-# Joiners change how Arabic and Indic letters are drawn; other invisible characters can only mislead.
-KEPT_INVISIBLE = "\u200c\u200d"
+from .terminal import console, json_text, one_line, pairs_table
 
 AnyFunction = Callable[..., Any]
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
@@ -81,9 +74,9 @@ def stats_command(as_json: bool) -> None:
     with _connection() as connection:
         figures = stats(connection)
     if as_json:
-        click.echo(_json(asdict(figures)))
+        click.echo(json_text(asdict(figures)))
     else:
-        _console().print(_stats_table(figures))
+        console().print(_stats_table(figures))
 
 
 @history.command("show")
@@ -96,9 +89,9 @@ def show_command(job_id: UUID, as_json: bool) -> None:
     if row is None:
         raise DragomanError(f"the history has no job {job_id}: it is not finished yet, or the id is another")
     if as_json:
-        click.echo(_json(row.columns()))
+        click.echo(json_text(row.columns()))
     else:
-        _console().print(_pairs_table(row.columns().items()))
+        console().print(pairs_table(row.columns().items()))
 
 
 def _connection() -> AbstractContextManager[Connection]:
@@ -111,12 +104,12 @@ def _cipher() -> TextCipher | None:
 
 def _print_lines(rows: list[RecordedRow]) -> None:
     for row in rows:
-        click.echo(_json(row.columns()))
+        click.echo(json_text(row.columns()))
 
 
 def _print_table(rows: list[RecordedRow]) -> None:
     if rows:
-        _console().print(_rows_table(rows))
+        console().print(_rows_table(rows))
     else:
         click.echo("no such row in the history")
 
@@ -134,8 +127,8 @@ def _rows_table(rows: list[RecordedRow]) -> Table:
             f"{recorded.recorded_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
             f"{row.source_language or '?'}-{row.target_language or '?'}",
             row.status,
-            _line(_missing(recorded) or row.source_text),
-            _line(answer),
+            one_line(_missing(recorded) or row.source_text),
+            one_line(answer),
         )
     return table
 
@@ -151,7 +144,7 @@ def _missing(recorded: RecordedRow) -> str | None:
 
 
 def _stats_table(figures: HistoryStats) -> Table:
-    return _pairs_table(
+    return pairs_table(
         [
             ("rows", figures.rows),
             *((f"status {status}", rows) for status, rows in figures.by_status.items()),
@@ -167,35 +160,5 @@ def _stats_table(figures: HistoryStats) -> Table:
     )
 
 
-def _pairs_table(pairs: Iterable[tuple[str, Any]]) -> Table:
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in pairs:
-        table.add_row(name, _line(_json(value) if isinstance(value, dict) else value))
-    return table
-
-
-def _line(value: object) -> Text:
-    """A stored text as one harmless line: no markup, no control characters, no bidirectional overrides."""
-    if value is None:
-        return Text("-")
-    spaced = " ".join(str(value).split())
-    return Text("".join(c if c.isprintable() or c in KEPT_INVISIBLE else "\N{REPLACEMENT CHARACTER}" for c in spaced))
-
-
 def _seconds(value: float | None) -> str | None:
     return None if value is None else f"{value:.3f} s"
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=_plain)
-
-
-def _plain(value: Any) -> str:
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=LOG_WIDTH)

@@ -18,6 +18,7 @@ COMMANDS = {
     ),
     "bench": LazyCommand("bench", "bench", "worker", "Measure how fast it is on this machine."),
     "clients": LazyCommand("clients", "clients", "worker", "Show or set what is agreed with each client."),
+    "corrections": LazyCommand("corrections", "corrections", "worker", "Correct translations: add, import, list."),
     "db": LazyCommand("db", "db", "worker", "Create or upgrade the database."),
     "demo": LazyCommand("demo", "demo", "local", "Run the whole pipeline on a local Kafka and PostgreSQL."),
     "distill": LazyCommand("distill", "distill", "train", "Train a student on what a teacher translates."),

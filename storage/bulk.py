@@ -89,7 +89,7 @@ def _encoder(kind: TypeEngine[Any]) -> Encoder:
     if isinstance(kind, JSONB):
         return written_json
     if isinstance(kind, LargeBinary):
-        return _bytea
+        return bytea
     if isinstance(kind, DateTime):
         return datetime.isoformat
     if isinstance(kind, Text):
@@ -107,7 +107,7 @@ def written_json(value: object) -> str:
     return quoted(_write_json(value) if value else "{}" if isinstance(value, Mapping) else "[]")
 
 
-def _bytea(value: bytes) -> str:
+def bytea(value: bytes) -> str:
     return '"\\\\x' + value.hex() + '"'
 
 

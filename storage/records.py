@@ -56,6 +56,7 @@ class HistoryRow(NamedTuple):
     started_at: datetime | None = None
     batch_id: UUID | None = None
     answered_by: AnsweredBy | None = None
+    correction_id: UUID | None = None
     # Its texts are not here, and its events are in Kafka already.
     no_trace: bool = False
     # With which key the texts are encrypted; None = they are not.

@@ -20,9 +20,11 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    UniqueConstraint,
     Uuid,
     false,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 
@@ -89,6 +91,8 @@ translation = Table(
     Column("worker_id", Text, nullable=False),
     # Who translated it: model, twin (another job of the same text), cache, memory. NULL = nobody.
     Column("answered_by", Text),
+    # The correction that a memory answered with. No foreign key: corrections can be erased, and the check costs.
+    Column("correction_id", Uuid),
     # A no-trace job: its texts were never written.
     Column("no_trace", Boolean, nullable=False, server_default=false()),
     # With which key its texts are encrypted; NULL = they are not.
@@ -270,4 +274,31 @@ audit_event = Table(
     Column("details", JSONB, nullable=False),
     Column("previous_hash", Text, nullable=False),
     Column("hash", Text, nullable=False),
+)
+
+# What people say segments must become; rows are only added. `chain` is a digest of client, languages and source text
+# (`correction_chain.py`): its rows are the revisions of one correction, 1, 2, 3 and so on, and the last one holds; one
+# without target text withdraws. `number` grows in the order of the commits. client_id NULL = for all clients.
+correction = Table(
+    "correction",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("number", BigInteger, Identity(always=True), nullable=False, unique=True),
+    Column("chain", LargeBinary, nullable=False),
+    Column("revision", Integer, nullable=False),
+    # No foreign key: it would need an index of its own, and the revision says the same.
+    Column("supersedes", Uuid),
+    Column("job_id", Uuid),
+    Column("client_id", Text),
+    Column("source_language", Text, nullable=False),
+    Column("target_language", Text, nullable=False),
+    Column("source_text", Text, nullable=False),
+    Column("target_text", Text),
+    Column("author", Text, nullable=False),
+    Column("reason", Text),
+    Column("origin", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    UniqueConstraint("chain", "revision"),
+    CheckConstraint("(revision = 1) = (supersedes IS NULL)", name="revision"),
+    Index(None, "job_id", postgresql_where=text("job_id IS NOT NULL")),
 )

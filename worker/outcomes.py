@@ -98,7 +98,7 @@ def translated(identity: Identity, segment: Segment, translation: Translation, m
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A translation that was there before the job; what a translation memory gives has no model, score and pieces."""
+    """A translation that was there before the job; a correction has no model, score and pieces, but an id."""
 
     text: str
     answered_by: AnsweredBy
@@ -106,6 +106,7 @@ class Known:
     score: float | None = None
     source_pieces: int | None = None
     target_pieces: int | None = None
+    correction_id: UUID | None = None
 
 
 def recalled(identity: Identity, delivery: Delivery, job: TranslationJob, known: Known) -> Outcome:
@@ -136,6 +137,7 @@ def recalled(identity: Identity, delivery: Delivery, job: TranslationJob, known:
         target_pieces=known.target_pieces,
         admitted_at=delivery.received_at,
         answered_by=known.answered_by,
+        correction_id=known.correction_id,
     )
     if job.no_trace:
         row = _without_texts(row)

@@ -22,7 +22,7 @@ class Recall:
         found = self._pipeline.memory.find([job for _, job in jobs]) if jobs else []
         identity = self._pipeline.identity
         known = [
-            recalled(identity, delivery, job, Known(answer.text, "memory"))
+            recalled(identity, delivery, job, Known(answer.text, "memory", correction_id=answer.correction_id))
             for (delivery, job), answer in zip(jobs, found, strict=True)
             if answer
         ]

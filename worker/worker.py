@@ -25,6 +25,7 @@ from ..storage.text_cipher import cipher_of
 from .admission import Admission
 from .admitter import Admitter
 from .broker import Broker, ClientLostError
+from .correction_memory import CorrectionMemory
 from .devices.device_room import RoomPolicy
 from .devices.engine_stage import EngineStage
 from .devices.keeper import DevicePolicy
@@ -78,7 +79,8 @@ class Worker:
         identity = Identity(_worker_id(), settings.topic_prefix + settings.consumer_group, settings.topic_prefix)
         metrics = Metrics()
         cache = TranslationCache(settings.translation_cache_bytes)
-        self.pipeline = Pipeline(identity, WaitingRoom(Scheduler(_policy(settings)), cache, metrics), metrics)
+        waiting_room = WaitingRoom(Scheduler(_policy(settings)), cache, metrics)
+        self.pipeline = Pipeline(identity, waiting_room, metrics, CorrectionMemory(database))
         admission = Admission(identity, serving.served, SearchOptions(settings.beam_size), self.pipeline.privacy)
         # The relay holds a transaction open while it waits for acknowledgements, so they must come in time.
         publisher = KafkaPublisher(settings.model_copy(update={"delivery_timeout_seconds": 10.0}))

@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
+from uuid import UUID
 
 from ...schemas.jobs import TranslationJob
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A translation for a job, and where it comes from, e.g. `correction:<id>`; no text of users is in the latter."""
+    """A translation for a job, and the correction that it comes from."""
 
     text: str
-    provenance: str
+    correction_id: UUID
 
 
 class TranslationMemory(Protocol):

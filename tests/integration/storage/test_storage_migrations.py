@@ -126,6 +126,33 @@ def test_the_history_stays_when_columns_of_privacy_come_and_go(database_url: str
         assert plain.execute(text("SELECT count(*) FROM outbox")).scalar_one() == 50
 
 
+def test_the_history_stays_when_corrections_come_and_go(database_url: str, plain: Connection) -> None:
+    upgrade(database_url, "0004")
+    plain.execute(
+        text(
+            "INSERT INTO translation (job_id, status, options, metadata, attempt, submitted_at, admitted_at, "
+            "kafka_topic, kafka_partition, kafka_offset, lease_epoch, worker_id, answered_by) "
+            "SELECT gen_random_uuid(), 'translated', '{}', '{}', 1, now(), now(), 't', 0, n, 1, 'w', 'memory' "
+            "FROM generate_series(1, 50) AS n"
+        )
+    )
+    before = plain.execute(text(HISTORY)).all()
+    upgrade(database_url, "0005")
+    plain.execute(
+        text(
+            "INSERT INTO correction (id, chain, revision, source_language, target_language, source_text, target_text, "
+            "author, origin) VALUES (gen_random_uuid(), 'x', 1, 'en', 'fr', 'a', 'b', 'me', 'cli')"
+        )
+    )
+    plain.execute(text("UPDATE translation SET correction_id = (SELECT id FROM correction)"))
+    assert plain.execute(text("SELECT count(*) FROM current_correction")).scalar_one() == 1
+    assert plain.execute(text(HISTORY)).all() == before
+    downgrade(database_url, "0004")
+    assert plain.execute(text(HISTORY)).all() == before
+    upgrade(database_url, "0005")
+    assert plain.execute(text("SELECT count(*) FROM current_correction")).scalar_one() == 0
+
+
 def test_indexes_and_constraints_equal_the_metadata_when_the_database_is_upgraded(
     database_url: str, plain: Connection
 ) -> None:

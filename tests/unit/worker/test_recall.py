@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 from dragoman.model.translator import Translation
 from dragoman.schemas.codec import decode_result
@@ -12,6 +13,7 @@ from dragoman.worker.recall import Recall
 from dragoman.worker.scheduling.pool import Pool
 from dragoman.worker.scheduling.translation_memory import Found
 
+CORRECTION = UUID(int=1)
 FRENCH = Pool("en", "fr", "echo@0", 4, 1.0)
 
 
@@ -19,7 +21,7 @@ class Corrections:
     """A memory of one text."""
 
     def find(self, jobs: Sequence[TranslationJob]) -> Sequence[Found | None]:
-        return [Found("Bonjour.", "correction:1") if job.source_text == "Hello." else None for job in jobs]
+        return [Found("Bonjour.", CORRECTION) if job.source_text == "Hello." else None for job in jobs]
 
 
 def items(build: Any, pipeline: Pipeline, *texts: str) -> list[Any]:
@@ -35,6 +37,7 @@ def test_jobs_that_the_memory_knows_are_answered_and_the_others_left(build: Any)
     assert rest == jobs[1:]
     assert outcome.row is not None
     assert (outcome.row.target_text, outcome.row.model_version_id, outcome.row.batch_id) == ("Bonjour.", None, None)
+    assert (outcome.row.answered_by, outcome.row.correction_id) == ("memory", CORRECTION)
     assert decode_result(outcome.events[0].payload).cached
     assert pipeline.metrics.registry.get_sample_value("dragoman_recalled_total", {"origin": "memory"}) == 1
 

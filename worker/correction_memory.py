@@ -1,0 +1,74 @@
+"""The translation memory: corrections in the database, asked only for texts that may have one. Knows no Kafka.
+
+Each call first reads what was written since the last, so a correction answers every job that is admitted after its
+commit, in every worker. Keys of all corrections are in a filter of fixed size; what it lets through is asked for, and
+the database decides. While a worker has not read all keys yet, it asks for everything.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, Engine
+
+from ..schemas.jobs import TranslationJob
+from ..storage.correction_chain import chain_of
+from ..storage.correction_queries import Latest, Numbered, latest_of, written_since
+from ..storage.errors import database_errors
+from .key_filter import KeyFilter
+from .scheduling.translation_memory import Found
+
+# Keys read in one call, so that ten million hold up no job: about 40 ms.
+KEYS_AT_ONCE = 20_000
+
+
+class CorrectionMemory:
+    """Finds the correction of a job: its client's own, else the one for all clients. Used by one thread.
+
+    A job that names a model version gets none: it wants to hear that model.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._reader = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._filter = KeyFilter()
+        self._last: Numbered | None = None
+        self._knows_all = False
+
+    def find(self, jobs: Sequence[TranslationJob]) -> list[Found | None]:
+        """What people say these jobs must become; raises `TransientError`."""
+        with database_errors(self._reader), self._reader.connect() as connection:
+            self._catch_up(connection)
+            if self._last is None:
+                return [None] * len(jobs)
+            keys = [_keys(job) for job in jobs]
+            latest = latest_of(connection, {key for some in keys for key in some if self._may_be_known(key)})
+        return [_found(latest, some) for some in keys]
+
+    def _catch_up(self, connection: Connection) -> None:
+        """Read a piece of what is new. The last correction that we saw comes first: else it is another database."""
+        written = written_since(connection, self._last.number if self._last else 0, KEYS_AT_ONCE)
+        if self._last is not None and (not written or written[0] != self._last):
+            # Set back by a restore, or the last one was erased.
+            self._filter, self._last = KeyFilter(), None
+            written = written_since(connection, 0, KEYS_AT_ONCE)
+        for one in written:
+            self._filter.add(one.chain)
+        self._knows_all = len(written) < KEYS_AT_ONCE
+        self._last = written[-1] if written else None
+
+    def _may_be_known(self, key: bytes) -> bool:
+        return not self._knows_all or key in self._filter
+
+
+def _keys(job: TranslationJob) -> tuple[bytes, ...]:
+    """The chains to ask for, the first one with an answer wins."""
+    if job.model is not None:
+        return ()
+    named = (job.source_language, job.target_language, job.source_text)
+    return chain_of(job.client_id, *named), chain_of(None, *named)
+
+
+def _found(latest: dict[bytes, Latest], keys: tuple[bytes, ...]) -> Found | None:
+    for key in keys:
+        known = latest.get(key)
+        if known is not None and known.target_text is not None:
+            return Found(known.target_text, known.id)
+    return None
