@@ -1,11 +1,10 @@
 """`dragoman history`: finished translations on the terminal. `storage.history` finds the rows."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import UTC
-from functools import reduce
 from typing import Any
 from uuid import UUID
 
@@ -17,33 +16,25 @@ from sqlalchemy import Connection
 
 from ..errors import DragomanError
 from ..settings import load_settings
-from ..storage.history import HistoryFilter, HistoryStats, RecordedRow, get, search, stats, tail
-from ..storage.tables import STATUSES
+from ..storage.history import HistoryStats, RecordedRow, get, search, stats, tail
 from .database import database_transaction
+from .history_export import export_command
+from .history_filters import chosen_filter, filters
 
 # Where there is no terminal to ask: wide enough for two short sentences side by side in a log.
 LOG_WIDTH = 160
 # Joiners change how Arabic and Indic letters are drawn; other invisible characters can only mislead.
 KEPT_INVISIBLE = "\u200c\u200d"
 
-AnyFunction = Callable[..., Any]
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
-
-
-def filters(command: AnyFunction) -> AnyFunction:
-    """Give a command the options that choose rows; they arrive as the fields of `HistoryFilter`."""
-    options = (
-        click.option("--status", type=click.Choice(STATUSES), help="Only rows with this status."),
-        click.option("-t", "--target", "target_language", metavar="LANG", help="Only this target language."),
-        click.option("-s", "--source", "source_language", metavar="LANG", help="Only this source language."),
-        click.option("--client", "client_id", metavar="ID", help="Only jobs of this client."),
-    )
-    return reduce(lambda decorated, option: option(decorated), options, command)
 
 
 @click.group()
 def history() -> None:
     """Look at finished translations."""
+
+
+history.add_command(export_command)
 
 
 @history.command("tail")
@@ -53,7 +44,7 @@ def history() -> None:
 def tail_command(limit: int, as_json: bool, **chosen: Any) -> None:
     """Show the last rows, the newest at the end."""
     with _connection() as connection:
-        rows = tail(connection, limit, HistoryFilter(**chosen))
+        rows = tail(connection, limit, chosen_filter(**chosen))
     (_print_lines if as_json else _print_table)(rows)
 
 
@@ -65,7 +56,7 @@ def tail_command(limit: int, as_json: bool, **chosen: Any) -> None:
 def search_command(words: tuple[str, ...], limit: int, as_json: bool, **chosen: Any) -> None:
     """Show the latest rows that hold all WORDS, in the source or the target, the newest first."""
     with _connection() as connection:
-        rows = search(connection, words, HistoryFilter(**chosen), limit)
+        rows = search(connection, words, chosen_filter(**chosen), limit)
     (_print_lines if as_json else _print_table)(rows)
 
 

@@ -20,7 +20,7 @@ COMMANDS = {
     "demo": LazyCommand("demo", "demo", "local", "Run the whole pipeline on a local Kafka and PostgreSQL."),
     "distill": LazyCommand("distill", "distill", "train", "Train a student on what a teacher translates."),
     "evaluate": LazyCommand("evaluate", "evaluate", "train", "Score a checkpoint on test sets, or compare two."),
-    "history": LazyCommand("history", "history", "worker", "Look at finished translations: tail, search, stats."),
+    "history": LazyCommand("history", "history", "worker", "Look at finished translations, export them."),
     "leases": LazyCommand("leases", "leases", "worker", "Show who reads which partition, accept a topic made anew."),
     "models": LazyCommand("models", "models", "worker", "Look at, convert, import and export checkpoints."),
     "publish": LazyCommand("publish", "publish", None, "Publish a file of segments as jobs."),

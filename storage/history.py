@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, func, select, text
 
-from .records import HistoryRow, Status
+from .records import AnsweredBy, HistoryRow, Status
 from .search import matches
 from .tables import translation
 from .usage import STEP
@@ -35,6 +35,31 @@ class HistoryFilter:
     source_language: str | None = None
     target_language: str | None = None
     status: Status | None = None
+    lane: str | None = None
+    model_version_id: str | None = None
+    answered_by: AnsweredBy | None = None
+    # Recorded at this moment or later, and before that one.
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def condition(self) -> ColumnElement[bool]:
+        """What holds of the rows of `translation` that are meant."""
+        columns = translation.c
+        equal = {
+            columns.client_id: self.client_id,
+            columns.source_language: self.source_language,
+            columns.target_language: self.target_language,
+            columns.status: self.status,
+            columns.lane: self.lane,
+            columns.model_version_id: self.model_version_id,
+            columns.answered_by: self.answered_by,
+        }
+        wanted = [column == value for column, value in equal.items() if value is not None]
+        if self.since is not None:
+            wanted.append(columns.recorded_at >= self.since)
+        if self.until is not None:
+            wanted.append(columns.recorded_at < self.until)
+        return and_(True, *wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +135,7 @@ def get(connection: Connection, job_id: UUID) -> RecordedRow | None:
 
 def count(connection: Connection, filters: HistoryFilter = ANY) -> int:
     """How many rows there are."""
-    return connection.execute(select(func.count()).select_from(translation).where(_matches(filters))).scalar_one()
+    return connection.execute(select(func.count()).select_from(translation).where(filters.condition())).scalar_one()
 
 
 def stats(connection: Connection) -> HistoryStats:
@@ -132,7 +157,7 @@ def stats(connection: Connection) -> HistoryStats:
 
 
 def _select(filters: HistoryFilter) -> Select[Any]:
-    return select(translation).where(_matches(filters))
+    return select(translation).where(filters.condition())
 
 
 def _rows(connection: Connection, statement: Select[Any]) -> list[RecordedRow]:
@@ -142,16 +167,6 @@ def _rows(connection: Connection, statement: Select[Any]) -> list[RecordedRow]:
 def _recorded(mapping: RowMapping) -> RecordedRow:
     columns = dict(mapping)
     return RecordedRow(recorded_at=columns.pop("recorded_at"), row=HistoryRow(**columns))
-
-
-def _matches(filters: HistoryFilter) -> ColumnElement[bool]:
-    wanted = {
-        translation.c.client_id: filters.client_id,
-        translation.c.source_language: filters.source_language,
-        translation.c.target_language: filters.target_language,
-        translation.c.status: filters.status,
-    }
-    return and_(True, *(column == value for column, value in wanted.items() if value is not None))
 
 
 def _counts(connection: Connection, column: Literal["status", "model_version_id"]) -> dict[str, int]:

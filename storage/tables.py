@@ -230,3 +230,18 @@ attempt = Table(
     Column("attempts", Integer, nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
+
+# Files that history was exported to, written down before the first row leaves: an erasure finds here what may hold a
+# text. What is known at the end only (rows, sha256) is NULL of an export that broke off.
+export_log = Table(
+    "export_log",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    Column("who", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("filters", JSONB, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("rows", BigInteger),
+    Column("sha256", Text),
+)
