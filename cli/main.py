@@ -16,6 +16,7 @@ COMMANDS = {
         "back_translate", "back_translate_command", "worker", "Make a parallel corpus out of monolingual text."
     ),
     "bench": LazyCommand("bench", "bench", "worker", "Measure how fast it is on this machine."),
+    "corpus": LazyCommand("corpus", "corpus", "export", "Make training corpora out of the history."),
     "db": LazyCommand("db", "db", "worker", "Create or upgrade the database."),
     "demo": LazyCommand("demo", "demo", "local", "Run the whole pipeline on a local Kafka and PostgreSQL."),
     "distill": LazyCommand("distill", "distill", "train", "Train a student on what a teacher translates."),
