@@ -8,8 +8,10 @@ from sqlalchemy import Engine
 from ..errors import TransientError
 from ..settings import load_settings
 from ..storage import migrate
+from ..storage.diagram import page
 from ..storage.engine import create_database_engine
 from ..storage.maintenance import maintain
+from ..storage.tables import metadata
 
 
 @click.group()
@@ -38,6 +40,12 @@ def downgrade(revision: str) -> None:
     """Go back to REVISION; "base" drops every table."""
     migrate.downgrade(_database_url(), revision)
     click.echo(f"The database is at revision {migrate.current_revision(_database_url()) or 'none'}.")
+
+
+@db.command()
+def diagram() -> None:
+    """Print the tables as an entity diagram (Markdown with Mermaid)."""
+    click.echo(page(metadata), nl=False)
 
 
 @db.command("maintain")

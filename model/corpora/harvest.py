@@ -19,7 +19,9 @@ from .split import Part, part_of
 Origin = Literal["correction", "model"]
 # Reasons beyond those of cleaning.
 LOW_SCORE, OTHER_LANGUAGE, CORRECTED = "low score", "other language", "corrected"
-DROP_REASONS = (LOW_SCORE, *REASONS[:-1], OTHER_LANGUAGE, CORRECTED, REASONS[-1])
+DUPLICATE = REASONS[-1]
+# In the order in which they are asked: the language last, because that takes longest.
+DROP_REASONS = (LOW_SCORE, *REASONS[:-1], CORRECTED, DUPLICATE, OTHER_LANGUAGE)
 
 
 class Candidate(Protocol):
@@ -50,10 +52,11 @@ class HarvestRules:
         """Why a pair with these tidied texts is not fit, or None."""
         if candidate.origin == "model" and not self._scores_enough(candidate.score):
             return LOW_SCORE
-        fault = self.cleaning.fault(texts, self.languages)
-        if fault is None and self.check is not None and any(map(self.check.contradicts, texts, self.languages)):
-            return OTHER_LANGUAGE
-        return fault
+        return self.cleaning.fault(texts, self.languages)
+
+    def is_in_other_language(self, texts: tuple[str, str]) -> bool:
+        """Whether a side is surely in another language than it should be."""
+        return self.check is not None and any(map(self.check.contradicts, texts, self.languages))
 
     def _scores_enough(self, score: float | None) -> bool:
         return self.min_score is None or (score is not None and score >= self.min_score)
@@ -112,7 +115,9 @@ def _fit(
         if fault is None and candidate.origin == "model" and key in corrected:
             fault = CORRECTED
         elif fault is None and key in kept:
-            fault = "duplicate"
+            fault = DUPLICATE
+        elif fault is None and rules.is_in_other_language(texts):
+            fault = OTHER_LANGUAGE
         if candidate.origin == "correction":
             corrected.add(key)
         if fault is None:
