@@ -59,6 +59,15 @@ FROM (
 ) AS numbered JOIN sentence ON number = n % :sentences
 """
 
+# A batch for every 32 of these rows.
+FILL_BATCHES = """
+INSERT INTO batch (id, model_version_id, rows, source_pieces, padded_pieces, target_pieces, decode_seconds, device,
+  worker_id, recorded_at)
+SELECT gen_random_uuid(), :model, 32, 320, 330 + n % 20, 350, 0.1, 'cuda:' || n % 2, 'w',
+  now() - interval '365 days' + interval '365 days' * n / :all
+FROM generate_series(CAST(:first AS bigint), CAST(:last AS bigint), 32) AS n
+"""
+
 
 def recorded(sentences: Sequence[Sequence[str]], offset: int) -> Settlement:
     """What one commit transaction writes."""
@@ -155,9 +164,8 @@ def _rows_per_second(transactions: int, action: Callable[[], object]) -> float:
 def fill(engine: Engine, sentences: Sequence[Sequence[str]], rows: int) -> None:
     """A year of rows, oldest first, with documents and sums."""
     with transaction(engine) as connection:
-        connection.execute(
-            text("TRUNCATE translation, batch, outbox, search_document, search_word, usage, batch_usage")
-        )
+        names = "translation, batch, outbox, search_document, search_word, usage, usage_day, latency_day, batch_usage"
+        connection.execute(text(f"TRUNCATE {names}"))
         connection.execute(text("DELETE FROM watermark"))
         connection.execute(text("CREATE TABLE sentence (number bigint PRIMARY KEY, source text, target text)"))
         connection.execute(
@@ -168,6 +176,7 @@ def fill(engine: Engine, sentences: Sequence[Sequence[str]], rows: int) -> None:
         bounds = {"first": first, "last": min(first + FILLED, rows) - 1, "all": rows}
         with transaction(engine) as connection:
             connection.execute(text(FILL), bounds | {"sentences": len(sentences), "model": MODEL, "batch": uuid4()})
+            connection.execute(text(FILL_BATCHES), bounds | {"model": MODEL})
         if first % 1_000_000 == 0:
             print(f"{first:,} of {rows:,} rows", flush=True)
     start = time.perf_counter()

@@ -1,7 +1,7 @@
 """The tables as an entity diagram in Mermaid, from the metadata. Knows what refers to what, foreign key or not.
 
-Sixty lines of our own: eralchemy and sqlalchemy_schemadisplay need Graphviz, paracelsus wants a declarative base and
-knows nothing of references that no foreign key holds, which are most of ours.
+Sixty lines of our own: eralchemy and sqlalchemy_schemadisplay need Graphviz, paracelsus wants a declarative base,
+names no types of PostgreSQL and knows no reference without a foreign key, which are most of ours.
 """
 
 import re
@@ -18,6 +18,8 @@ REFERENCES = {
     ("outbox", "job_id"): "translation",
     ("attempt", "job_id"): "translation",
     ("usage", "model_version_id"): "model_version",
+    ("usage_day", "model_version_id"): "model_version",
+    ("latency_day", "model_version_id"): "model_version",
     ("batch_usage", "model_version_id"): "model_version",
 }
 

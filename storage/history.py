@@ -89,15 +89,17 @@ class HistoryStats:
 
 ANY = HistoryFilter()
 # The views are those of the migrations.
-TOTALS = f"""
-SELECT coalesce(sum(rows), 0)::bigint AS rows,
-  (min(power({STEP}, latency_step) / 1000) FILTER (WHERE reached >= 0.5 * total))::double precision AS p50_seconds,
-  (min(power({STEP}, latency_step) / 1000) FILTER (WHERE reached >= 0.95 * total))::double precision AS p95_seconds,
-  coalesce(sum(source_pieces), 0)::bigint AS source_pieces, coalesce(sum(target_pieces), 0)::bigint AS target_pieces
+TOTALS = """
+SELECT coalesce(sum(rows), 0)::bigint AS rows, coalesce(sum(source_pieces), 0)::bigint AS source_pieces,
+  coalesce(sum(target_pieces), 0)::bigint AS target_pieces
+FROM usage_by_day
+"""
+PERCENTILES = f"""
+SELECT (min(power({STEP}, latency_step) / 1000) FILTER (WHERE reached >= 0.5 * total))::double precision,
+  (min(power({STEP}, latency_step) / 1000) FILTER (WHERE reached >= 0.95 * total))::double precision
 FROM (
-  SELECT latency_step, sum(rows) AS rows, sum(source_pieces) AS source_pieces, sum(target_pieces) AS target_pieces,
-    sum(sum(rows)) OVER (ORDER BY latency_step) AS reached, sum(sum(rows)) OVER () AS total
-  FROM usage_by_hour GROUP BY latency_step
+  SELECT latency_step, sum(sum(rows)) OVER (ORDER BY latency_step) AS reached, sum(sum(rows)) OVER () AS total
+  FROM latency_by_day GROUP BY latency_step
 ) AS steps
 """  # noqa: S608 - our own words
 PADDING = """
@@ -107,7 +109,7 @@ FROM batch_usage_by_hour
 """
 PAIRS = """
 SELECT nullif(source_language, ''), nullif(target_language, ''), sum(rows)::bigint
-FROM usage_by_hour GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
+FROM usage_by_day GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
 """
 
 
@@ -141,14 +143,15 @@ def count(connection: Connection, filters: HistoryFilter = ANY) -> int:
 def stats(connection: Connection) -> HistoryStats:
     """Count and measure the whole history, from the sums by the hour and the rows since: percentiles within 5 %."""
     totals = connection.execute(text(TOTALS)).one()
+    p50_seconds, p95_seconds = connection.execute(text(PERCENTILES)).one()
     batches, padding_ratio = connection.execute(text(PADDING)).one()
     return HistoryStats(
         rows=totals.rows,
         by_status=_counts(connection, "status"),
         by_pair=_pairs(connection),
         by_model_version=_counts(connection, "model_version_id"),
-        p50_seconds=totals.p50_seconds,
-        p95_seconds=totals.p95_seconds,
+        p50_seconds=p50_seconds,
+        p95_seconds=p95_seconds,
         source_pieces=totals.source_pieces,
         target_pieces=totals.target_pieces,
         batches=batches,
@@ -171,7 +174,7 @@ def _recorded(mapping: RowMapping) -> RecordedRow:
 
 def _counts(connection: Connection, column: Literal["status", "model_version_id"]) -> dict[str, int]:
     grouped = text(
-        f"SELECT {column}, sum(rows)::bigint FROM usage_by_hour WHERE {column} <> '' GROUP BY 1 ORDER BY 2 DESC, 1"  # noqa: S608
+        f"SELECT {column}, sum(rows)::bigint FROM usage_by_day WHERE {column} <> '' GROUP BY 1 ORDER BY 2 DESC, 1"  # noqa: S608
     )
     return dict(connection.execute(grouped).all())
 

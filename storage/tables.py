@@ -120,25 +120,40 @@ search_word = Table(
     Index("ix_search_word_trigram", "word", postgresql_using="gin", postgresql_ops={"word": "gin_trgm_ops"}),
 )
 
-# The history summed up by the hour of recording; '' = unknown. Latencies, from submission to recording, fall into steps
-# (`usage.py`), of which percentiles are read.
-usage = Table(
-    "usage",
+# The history summed up by the hour of recording, and by the day; '' = unknown.
+usage, usage_day = (
+    Table(
+        name,
+        metadata,
+        Column(moment, DateTime(timezone=True), primary_key=True),
+        Column("client_id", Text, primary_key=True),
+        Column("lane", Text, primary_key=True),
+        Column("source_language", Text, primary_key=True),
+        Column("target_language", Text, primary_key=True),
+        Column("status", Text, primary_key=True),
+        Column("reason", Text, primary_key=True),
+        Column("model_version_id", Text, primary_key=True),
+        Column("answered_by", Text, primary_key=True),
+        Column("rows", BigInteger, nullable=False),
+        Column("source_pieces", BigInteger, nullable=False),
+        Column("target_pieces", BigInteger, nullable=False),
+        Column("seconds", Double, nullable=False),
+    )
+    for name, moment in (("usage", "hour"), ("usage_day", "day"))
+)
+
+# Latencies of a day, from submission to recording, by steps (`usage.py`), of which percentiles are read.
+latency_day = Table(
+    "latency_day",
     metadata,
-    Column("hour", DateTime(timezone=True), primary_key=True),
+    Column("day", DateTime(timezone=True), primary_key=True),
     Column("client_id", Text, primary_key=True),
     Column("lane", Text, primary_key=True),
     Column("source_language", Text, primary_key=True),
     Column("target_language", Text, primary_key=True),
-    Column("status", Text, primary_key=True),
-    Column("reason", Text, primary_key=True),
     Column("model_version_id", Text, primary_key=True),
-    Column("answered_by", Text, primary_key=True),
-    Column("latency_step", SmallInteger, primary_key=True),
+    Column("latency_step", SmallInteger, primary_key=True, autoincrement=False),
     Column("rows", BigInteger, nullable=False),
-    Column("source_pieces", BigInteger, nullable=False),
-    Column("target_pieces", BigInteger, nullable=False),
-    Column("seconds", Double, nullable=False),
 )
 
 # The batches summed up by the hour of recording.
