@@ -116,11 +116,7 @@ def upgrade() -> None:
         f"INSERT INTO latency_day SELECT {day}, {BY}, latency_step, sum(rows) FROM usage "
         f"GROUP BY {day}, {BY}, latency_step"
     )
-    op.execute("ALTER TABLE usage RENAME TO usage_before")
-    op.execute("ALTER TABLE usage_before RENAME CONSTRAINT pk_usage TO pk_usage_before")
-    _create("usage", "hour", DIMENSIONS, _measures())
-    op.execute(f"INSERT INTO usage SELECT hour, {ALL}, {SUMS} FROM usage_before GROUP BY hour, {ALL}")
-    op.drop_table("usage_before")
+    _replace_usage(DIMENSIONS, f"SELECT hour, {ALL}, {SUMS} FROM usage_before GROUP BY hour, {ALL}")
     op.execute(SUMMED_UNTIL)
     op.execute(f"CREATE OR REPLACE VIEW batch_usage_by_hour AS {BATCHES}")
     for name, query in VIEWS.items():
@@ -130,12 +126,9 @@ def upgrade() -> None:
 def downgrade() -> None:
     """The tables before; every job of an hour and a kind then has their mean latency."""
     _drop_views(list(VIEWS))
-    op.execute("ALTER TABLE usage RENAME TO usage_after")
-    op.execute("ALTER TABLE usage_after RENAME CONSTRAINT pk_usage TO pk_usage_after")
-    _create("usage", "hour", (*DIMENSIONS, "latency_step"), _measures())
     step = "round(ln(greatest(seconds / rows, 0.001) * 1000) / ln(1.1))"
-    op.execute(f"INSERT INTO usage SELECT hour, {ALL}, {step}, {MEASURES} FROM usage_after")
-    for table in ("usage_after", "latency_day", "usage_day"):
+    _replace_usage((*DIMENSIONS, "latency_step"), f"SELECT hour, {ALL}, {step}, {MEASURES} FROM usage_before")
+    for table in ("latency_day", "usage_day"):
         op.drop_table(table)
     before = import_module("dragoman.storage.migrations.versions.0002_partitions").VIEWS
     op.execute(f"CREATE OR REPLACE VIEW batch_usage_by_hour AS {before['batch_usage_by_hour']}")
@@ -148,6 +141,15 @@ def downgrade() -> None:
 def _drop_views(names: list[str]) -> None:
     for name in reversed(names):
         op.execute(f"DROP VIEW {name}")
+
+
+def _replace_usage(words: tuple[str, ...], query: str) -> None:
+    """Fill a new table from the old one's rows, which lie aside: names of constraints are then free again."""
+    op.execute("CREATE TEMPORARY TABLE usage_before ON COMMIT DROP AS SELECT * FROM usage")
+    op.drop_table("usage")
+    _create("usage", "hour", words, _measures())
+    op.execute(f"INSERT INTO usage {query}")
+    op.execute("DROP TABLE usage_before")
 
 
 def _create(table: str, moment: str, words: tuple[str, ...], measures: tuple[sa.Column[object], ...]) -> None:
