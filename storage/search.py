@@ -6,6 +6,7 @@ sign, the order of the parts) costs time and never a wrong answer. Rows come lat
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, Row, RowMapping, Select, text
@@ -21,8 +22,8 @@ from .words import normalised, words
 MOST_WORDS = 500
 # A part of more words than this is not asked for where another one is.
 MANY_WORDS = 300
-# Documents that are read one by one at first; each further time four times as many.
-FIRST_LOOK = 1_000
+# Documents that are read one by one at first, each further time four times as many, and at most.
+FIRST_LOOK, LAST_LOOK = 1_000, 64_000
 # When fewer than this share of them answer, the index finds the others faster.
 RARE = 0.001
 # Rows fetched at once: of documents at first, and at most.
@@ -90,22 +91,22 @@ def _of_runs(connection: Connection, query: str, filtered: Select[Any]) -> Itera
             low = max(first, before - look)
             bounds = {"query": query, "low": low, "before": before}
             documents = connection.execute(text(LATEST.format(run=run)), bounds).all()
-            yield from _of_documents(connection, documents, filtered)
+            yield from _of_documents(connection, iter(documents), filtered)
             is_rare = len(documents) < RARE * (before - low)
-            before, look = low, 4 * look
+            before, look = low, min(4 * look, LAST_LOOK)
         if before > first:
-            documents = connection.execute(text(INDEXED.format(run=run)), {"query": query, "before": before}).all()
-            yield from _of_documents(connection, documents, filtered)
+            found, bounds = text(INDEXED.format(run=run)), {"query": query, "before": before}
+            with connection.execute(found, bounds, execution_options={"yield_per": FETCHED}) as answering:
+                yield from _of_documents(connection, iter(answering), filtered)
 
 
-def _of_documents(connection: Connection, documents: Sequence[Row[Any]], filtered: Select[Any]) -> Iterator[RowMapping]:
+def _of_documents(connection: Connection, documents: Iterator[Row[Any]], filtered: Select[Any]) -> Iterator[RowMapping]:
     """The rows of documents, in their order; looks up more of them as long as more are asked for."""
-    start, size = 0, FIRST_ROWS
-    while start < len(documents):
-        order = {document.job_id: place for place, document in enumerate(documents[start : start + size])}
+    size = FIRST_ROWS
+    while order := {document.job_id: place for place, document in enumerate(islice(documents, size))}:
         rows = connection.execute(filtered.where(translation.c.job_id.in_(order))).mappings().all()
         yield from sorted(rows, key=lambda row: order[row["job_id"]])
-        start, size = start + size, min(4 * size, FETCHED)
+        size = min(4 * size, FETCHED)
 
 
 def _query(connection: Connection, wanted: Sequence[str]) -> str | None:
