@@ -1,18 +1,23 @@
-"""The history's speed: recording beside SQLAlchemy's `session.add_all`, the documented questions, search.
+"""The history's speed: recording beside SQLAlchemy's `session.add_all`, the documented questions, search, export.
 
     DRAGOMAN_CORPORA=FOLDER .venv/bin/python benchmarks/storage.py [--json FILE] [--rows N] [--turns N]
 
 Starts a PostgreSQL of its own. `record-over-add-all`: rows/s of commit transactions of 1,000 rows (history, outbox,
 batch, lease) into the partitioned and indexed table, and of the same history rows through an ORM session. Then fills
 the history with N rows of a year, from sentences of Tatoeba, lets `dragoman db maintain` do its work and asks the
-questions of docs/questions.md and searches for three words: 95th percentile of seconds over all of them.
+questions of docs/questions.md and searches for three words: 95th percentile of seconds over all of them. At last
+`dragoman history export` writes all rows to Parquet: rows/s of the whole command, and its largest resident memory.
 """
 
 import argparse
 import gzip
+import os
 import random
 import re
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -57,6 +62,15 @@ FROM (
   SELECT n, now() - interval '365 days' + interval '365 days' * n / :all AS made
   FROM generate_series(CAST(:first AS bigint), CAST(:last AS bigint)) AS n
 ) AS numbered JOIN sentence ON number = n % :sentences
+"""
+
+# A batch for every 32 of these rows.
+FILL_BATCHES = """
+INSERT INTO batch (id, model_version_id, rows, source_pieces, padded_pieces, target_pieces, decode_seconds, device,
+  worker_id, recorded_at)
+SELECT gen_random_uuid(), :model, 32, 320, 330 + n % 20, 350, 0.1, 'cuda:' || n % 2, 'w',
+  now() - interval '365 days' + interval '365 days' * n / :all
+FROM generate_series(CAST(:first AS bigint), CAST(:last AS bigint), 32) AS n
 """
 
 
@@ -155,9 +169,8 @@ def _rows_per_second(transactions: int, action: Callable[[], object]) -> float:
 def fill(engine: Engine, sentences: Sequence[Sequence[str]], rows: int) -> None:
     """A year of rows, oldest first, with documents and sums."""
     with transaction(engine) as connection:
-        connection.execute(
-            text("TRUNCATE translation, batch, outbox, search_document, search_word, usage, batch_usage")
-        )
+        names = "translation, batch, outbox, search_document, search_word, usage, usage_day, latency_day, batch_usage"
+        connection.execute(text(f"TRUNCATE {names}"))
         connection.execute(text("DELETE FROM watermark"))
         connection.execute(text("CREATE TABLE sentence (number bigint PRIMARY KEY, source text, target text)"))
         connection.execute(
@@ -168,6 +181,7 @@ def fill(engine: Engine, sentences: Sequence[Sequence[str]], rows: int) -> None:
         bounds = {"first": first, "last": min(first + FILLED, rows) - 1, "all": rows}
         with transaction(engine) as connection:
             connection.execute(text(FILL), bounds | {"sentences": len(sentences), "model": MODEL, "batch": uuid4()})
+            connection.execute(text(FILL_BATCHES), bounds | {"model": MODEL})
         if first % 1_000_000 == 0:
             print(f"{first:,} of {rows:,} rows", flush=True)
     start = time.perf_counter()
@@ -203,6 +217,35 @@ def searches(engine: Engine, sentences: Sequence[Sequence[str]]) -> list[float]:
     return found
 
 
+def exports(database_url: str, turns: int) -> list[Row]:
+    """`export-rows-per-second` and `export-peak-bytes` of the command, its start and end included."""
+    speeds, peaks = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "history.parquet"
+        command = [sys.executable, "-m", "dragoman", "history", "export", str(path), "--force"]
+        for _ in range(turns):
+            start = time.perf_counter()
+            process = subprocess.Popen(command, env=os.environ | {"DRAGOMAN_DATABASE_URL": database_url})
+            _, status, used = os.wait4(process.pid, 0)
+            seconds = time.perf_counter() - start
+            assert status == 0, "the export failed"
+            speeds.append(_rows_of(path) / seconds)
+            # Linux tells kibibytes, macOS bytes.
+            peaks.append(used.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+    spread = min(speeds), max(speeds)
+    return [
+        figure("export-rows-per-second", statistics.median(speeds), ("rows/s", ">= 150,000"), spread),
+        figure("export-peak-bytes", max(peaks), ("bytes", "< 300,000,000"), (min(peaks), max(peaks))),
+    ]
+
+
+def _rows_of(path: Path) -> int:
+    from pyarrow.parquet import read_metadata
+
+    rows: int = read_metadata(path).num_rows
+    return rows
+
+
 def _ask(engine: Engine, statement: str) -> None:
     with transaction(engine) as connection:
         connection.exec_driver_sql(statement.replace("%", "%%") if "%" in statement else statement).all()
@@ -235,6 +278,7 @@ def main() -> None:
         fill(engine, sentences, options.rows)
         rows.append(_p95("questions-p95-seconds", questions(engine, options.turns), "< 0.2"))
         rows.append(_p95("search-p95-seconds", searches(engine, sentences[: options.rows]), "< 0.3"))
+        rows += exports(stack.database_url, options.turns)
         engine.dispose()
     show(rows, options.json)
 

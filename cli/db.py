@@ -8,11 +8,13 @@ from sqlalchemy import Engine
 from ..errors import ConfigurationError, TransientError
 from ..settings import load_settings
 from ..storage import migrate
+from ..storage.diagram import page
 from ..storage.engine import create_database_engine, transaction
 from ..storage.erasure_request import tidy_up
 from ..storage.maintenance import maintain
 from ..storage.reencryption import reencrypt, rows_to_reencrypt
 from ..storage.retention import Retention
+from ..storage.tables import metadata
 from ..storage.text_cipher import cipher_of
 from .db_access import access
 
@@ -46,6 +48,12 @@ def downgrade(revision: str) -> None:
     """Go back to REVISION; "base" drops every table."""
     migrate.downgrade(_database_url(), revision)
     click.echo(f"The database is at revision {migrate.current_revision(_database_url()) or 'none'}.")
+
+
+@db.command()
+def diagram() -> None:
+    """Print the tables as an entity diagram (Markdown with Mermaid)."""
+    click.echo(page(metadata), nl=False)
 
 
 @db.command("maintain")

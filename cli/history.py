@@ -1,10 +1,8 @@
 """`dragoman history`: finished translations on the terminal. `storage.history` finds the rows."""
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import UTC
-from functools import reduce
 from typing import Any
 from uuid import UUID
 
@@ -14,34 +12,24 @@ from sqlalchemy import Connection
 
 from ..errors import DragomanError
 from ..settings import load_settings
-from ..storage.history import HistoryFilter, HistoryStats, RecordedRow, get, search, stats, tail
-from ..storage.tables import STATUSES
+from ..storage.history import HistoryStats, RecordedRow, get, search, stats, tail
 from ..storage.text_cipher import TextCipher, cipher_of
 from .database import database_transaction
 from .history_erase import erase_command
+from .history_export import export_command
+from .history_filters import chosen_filter, filters
 from .terminal import console, json_text, one_line, pairs_table
 
-AnyFunction = Callable[..., Any]
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
-
-
-def filters(command: AnyFunction) -> AnyFunction:
-    """Give a command the options that choose rows; they arrive as the fields of `HistoryFilter`."""
-    options = (
-        click.option("--status", type=click.Choice(STATUSES), help="Only rows with this status."),
-        click.option("-t", "--target", "target_language", metavar="LANG", help="Only this target language."),
-        click.option("-s", "--source", "source_language", metavar="LANG", help="Only this source language."),
-        click.option("--client", "client_id", metavar="ID", help="Only jobs of this client."),
-    )
-    return reduce(lambda decorated, option: option(decorated), options, command)
 
 
 @click.group()
 def history() -> None:
-    """Look at finished translations, erase texts of them."""
+    """Look at finished translations, export or erase them."""
 
 
 history.add_command(erase_command)
+history.add_command(export_command)
 
 
 @history.command("tail")
@@ -51,7 +39,7 @@ history.add_command(erase_command)
 def tail_command(limit: int, as_json: bool, **chosen: Any) -> None:
     """Show the last rows, the newest at the end."""
     with _connection() as connection:
-        rows = tail(connection, limit, HistoryFilter(**chosen), _cipher())
+        rows = tail(connection, limit, chosen_filter(**chosen), _cipher())
     (_print_lines if as_json else _print_table)(rows)
 
 
@@ -63,7 +51,7 @@ def tail_command(limit: int, as_json: bool, **chosen: Any) -> None:
 def search_command(words: tuple[str, ...], limit: int, as_json: bool, **chosen: Any) -> None:
     """Show the latest rows that hold all WORDS, in the source or the target, the newest first."""
     with _connection() as connection:
-        rows = search(connection, words, HistoryFilter(**chosen), limit)
+        rows = search(connection, words, chosen_filter(**chosen), limit)
     (_print_lines if as_json else _print_table)(rows)
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, func, select, text
 
-from .records import NOTHING, HistoryRow, Status
+from .records import NOTHING, AnsweredBy, HistoryRow, Status
 from .search import matches
 from .tables import translation
 from .text_cipher import TextCipher
@@ -37,6 +37,31 @@ class HistoryFilter:
     source_language: str | None = None
     target_language: str | None = None
     status: Status | None = None
+    lane: str | None = None
+    model_version_id: str | None = None
+    answered_by: AnsweredBy | None = None
+    # Recorded at this moment or later, and before that one.
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def condition(self) -> ColumnElement[bool]:
+        """What holds of the rows of `translation` that are meant."""
+        columns = translation.c
+        equal = {
+            columns.client_id: self.client_id,
+            columns.source_language: self.source_language,
+            columns.target_language: self.target_language,
+            columns.status: self.status,
+            columns.lane: self.lane,
+            columns.model_version_id: self.model_version_id,
+            columns.answered_by: self.answered_by,
+        }
+        wanted = [column == value for column, value in equal.items() if value is not None]
+        if self.since is not None:
+            wanted.append(columns.recorded_at >= self.since)
+        if self.until is not None:
+            wanted.append(columns.recorded_at < self.until)
+        return and_(True, *wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +91,17 @@ class HistoryStats:
 
 ANY = HistoryFilter()
 # The views are those of the migrations.
-TOTALS = f"""
-SELECT coalesce(sum(rows), 0)::bigint AS rows,
-  (min(power({STEP}, latency_step) / 1000) FILTER (WHERE reached >= 0.5 * total))::double precision AS p50_seconds,
-  (min(power({STEP}, latency_step) / 1000) FILTER (WHERE reached >= 0.95 * total))::double precision AS p95_seconds,
-  coalesce(sum(source_pieces), 0)::bigint AS source_pieces, coalesce(sum(target_pieces), 0)::bigint AS target_pieces
+TOTALS = """
+SELECT coalesce(sum(rows), 0)::bigint AS rows, coalesce(sum(source_pieces), 0)::bigint AS source_pieces,
+  coalesce(sum(target_pieces), 0)::bigint AS target_pieces
+FROM usage_by_day
+"""
+PERCENTILES = f"""
+SELECT (min(power({STEP}, latency_step) / 1000) FILTER (WHERE reached >= 0.5 * total))::double precision,
+  (min(power({STEP}, latency_step) / 1000) FILTER (WHERE reached >= 0.95 * total))::double precision
 FROM (
-  SELECT latency_step, sum(rows) AS rows, sum(source_pieces) AS source_pieces, sum(target_pieces) AS target_pieces,
-    sum(sum(rows)) OVER (ORDER BY latency_step) AS reached, sum(sum(rows)) OVER () AS total
-  FROM usage_by_hour GROUP BY latency_step
+  SELECT latency_step, sum(sum(rows)) OVER (ORDER BY latency_step) AS reached, sum(sum(rows)) OVER () AS total
+  FROM latency_by_day GROUP BY latency_step
 ) AS steps
 """  # noqa: S608 - our own words
 PADDING = """
@@ -84,7 +111,7 @@ FROM batch_usage_by_hour
 """
 PAIRS = """
 SELECT nullif(source_language, ''), nullif(target_language, ''), sum(rows)::bigint
-FROM usage_by_hour GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
+FROM usage_by_day GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
 """
 
 
@@ -114,20 +141,21 @@ def get(connection: Connection, job_id: UUID, cipher: TextCipher | None = None) 
 
 def count(connection: Connection, filters: HistoryFilter = ANY) -> int:
     """How many rows there are."""
-    return connection.execute(select(func.count()).select_from(translation).where(_matches(filters))).scalar_one()
+    return connection.execute(select(func.count()).select_from(translation).where(filters.condition())).scalar_one()
 
 
 def stats(connection: Connection) -> HistoryStats:
     """Count and measure the whole history, from the sums by the hour and the rows since: percentiles within 5 %."""
     totals = connection.execute(text(TOTALS)).one()
+    p50_seconds, p95_seconds = connection.execute(text(PERCENTILES)).one()
     batches, padding_ratio = connection.execute(text(PADDING)).one()
     return HistoryStats(
         rows=totals.rows,
         by_status=_counts(connection, "status"),
         by_pair=_pairs(connection),
         by_model_version=_counts(connection, "model_version_id"),
-        p50_seconds=totals.p50_seconds,
-        p95_seconds=totals.p95_seconds,
+        p50_seconds=p50_seconds,
+        p95_seconds=p95_seconds,
         source_pieces=totals.source_pieces,
         target_pieces=totals.target_pieces,
         batches=batches,
@@ -136,7 +164,7 @@ def stats(connection: Connection) -> HistoryStats:
 
 
 def _select(filters: HistoryFilter) -> Select[Any]:
-    return select(translation).where(_matches(filters))
+    return select(translation).where(filters.condition())
 
 
 def _rows(connection: Connection, statement: Select[Any], cipher: TextCipher | None) -> list[RecordedRow]:
@@ -157,19 +185,9 @@ def _readable(row: HistoryRow, cipher: TextCipher | None) -> HistoryRow:
     return cipher.open_row(row)
 
 
-def _matches(filters: HistoryFilter) -> ColumnElement[bool]:
-    wanted = {
-        translation.c.client_id: filters.client_id,
-        translation.c.source_language: filters.source_language,
-        translation.c.target_language: filters.target_language,
-        translation.c.status: filters.status,
-    }
-    return and_(True, *(column == value for column, value in wanted.items() if value is not None))
-
-
 def _counts(connection: Connection, column: Literal["status", "model_version_id"]) -> dict[str, int]:
     grouped = text(
-        f"SELECT {column}, sum(rows)::bigint FROM usage_by_hour WHERE {column} <> '' GROUP BY 1 ORDER BY 2 DESC, 1"  # noqa: S608
+        f"SELECT {column}, sum(rows)::bigint FROM usage_by_day WHERE {column} <> '' GROUP BY 1 ORDER BY 2 DESC, 1"  # noqa: S608
     )
     return dict(connection.execute(grouped).all())
 

@@ -6,9 +6,10 @@ sign, the order of the parts) costs time and never a wrong answer. Rows come lat
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, text
+from sqlalchemy import Connection, Row, RowMapping, Select, text
 
 from ..errors import DragomanError
 from .partitions import partitions_of
@@ -19,10 +20,25 @@ from .words import normalised, words
 
 # A part of more words than this says too little to ask for them all.
 MOST_WORDS = 500
-# Documents of the first look into a run; each further look takes four times as many.
-FIRST_LOOK = 200
-# Rows fetched at once of those without a document.
-FETCHED = 1_000
+# A part of more words than this is not asked for where another one is.
+MANY_WORDS = 300
+# Documents that are read one by one at first, each further time four times as many, and at most.
+FIRST_LOOK, LAST_LOOK = 1_000, 64_000
+# When fewer than this share of them answer, the index finds the others faster.
+RARE = 0.001
+# Rows fetched at once: of documents at first, and at most.
+FIRST_ROWS, FETCHED = 50, 1_000
+# OFFSET 0 keeps the planner from turning one into the other.
+LATEST = """
+SELECT number, job_id FROM (
+  SELECT number, job_id, document FROM {run} WHERE number >= :low AND number < :before OFFSET 0
+) AS latest WHERE document @@ CAST(:query AS tsquery) ORDER BY number DESC
+"""
+INDEXED = """
+SELECT number, job_id FROM (
+  SELECT number, job_id FROM {run} WHERE document @@ CAST(:query AS tsquery) OFFSET 0
+) AS found WHERE number < :before ORDER BY number DESC
+"""
 VOCABULARY = "SELECT word FROM search_word WHERE word LIKE :pattern LIMIT :most"
 
 
@@ -40,8 +56,7 @@ def matches(connection: Connection, asked: Sequence[str], filtered: Select[Any])
     if query is None:  # the words say nothing that an index knows: every row with a document may hold them
         yield from _holding(wanted, _latest_first(connection, filtered.where(translation.c.recorded_at < until)))
     elif query:
-        for run in reversed(partitions_of(connection, "search_document")):
-            yield from _holding(wanted, _of_run(connection, run, query, filtered))
+        yield from _holding(wanted, _of_runs(connection, query, filtered))
 
 
 def _checked(word: str) -> str:
@@ -63,28 +78,43 @@ def _latest_first(connection: Connection, rows: Select[Any]) -> Iterator[RowMapp
         yield from result.mappings()
 
 
-def _of_run(connection: Connection, run: str, query: str, filtered: Select[Any]) -> Iterator[RowMapping]:
-    """Rows of one run of documents; looks at more of them as long as more are asked for."""
-    look, before = FIRST_LOOK, 1 << 62
-    found = text(
-        f"SELECT number, job_id FROM {run} WHERE document @@ CAST(:query AS tsquery) AND number < :before "  # noqa: S608
-        "ORDER BY number DESC LIMIT :look"
-    )
-    while True:
-        documents = connection.execute(found, {"query": query, "before": before, "look": look}).all()
-        if documents:
-            order = {job_id: place for place, (_, job_id) in enumerate(documents)}
-            rows = connection.execute(filtered.where(translation.c.job_id.in_(order))).mappings().all()
-            yield from sorted(rows, key=lambda row: order[row["job_id"]])
-        if len(documents) < look:
-            return
-        before, look = documents[-1].number, 4 * look
+def _of_runs(connection: Connection, query: str, filtered: Select[Any]) -> Iterator[RowMapping]:
+    """Rows of documents that answer the query; latest first.
+
+    How often words occur together is not known to PostgreSQL, and whoever relies on its guess waits for seconds. So the
+    latest documents are read one by one: where enough of them answer, the next ones are too, and else the index tells.
+    """
+    is_rare = False
+    for run in reversed(partitions_of(connection, "search_document")):
+        ends = text(f"SELECT coalesce(min(number), 0), coalesce(max(number) + 1, 0) FROM {run}")  # noqa: S608
+        first, before = connection.execute(ends).one()
+        look = FIRST_LOOK
+        while before > first and not is_rare:
+            low = max(first, before - look)
+            bounds = {"query": query, "low": low, "before": before}
+            documents = connection.execute(text(LATEST.format(run=run)), bounds).all()
+            yield from _of_documents(connection, iter(documents), filtered)
+            is_rare = len(documents) < RARE * (before - low)
+            before, look = low, min(4 * look, LAST_LOOK)
+        if before > first:
+            found, bounds = text(INDEXED.format(run=run)), {"query": query, "before": before}
+            with connection.execute(found, bounds, execution_options={"yield_per": FETCHED}) as answering:
+                yield from _of_documents(connection, iter(answering), filtered)
+
+
+def _of_documents(connection: Connection, documents: Iterator[Row[Any]], filtered: Select[Any]) -> Iterator[RowMapping]:
+    """The rows of documents, in their order; looks up more of them as long as more are asked for."""
+    size = FIRST_ROWS
+    while order := {document.job_id: place for place, document in enumerate(islice(documents, size))}:
+        rows = connection.execute(filtered.where(translation.c.job_id.in_(order))).mappings().all()
+        yield from sorted(rows, key=lambda row: order[row["job_id"]])
+        size = min(4 * size, FETCHED)
 
 
 def _query(connection: Connection, wanted: Sequence[str]) -> str | None:
     """The tsquery that every row with these words answers; "" = none can, None = every row may."""
     parts = sorted({part for word in wanted for part in words(word)}, key=len, reverse=True)
-    clauses = []
+    clauses: list[Sequence[str]] = []
     for part in parts:
         pattern = part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         bounds = {"pattern": f"%{pattern}%", "most": MOST_WORDS + 1}
@@ -92,5 +122,8 @@ def _query(connection: Connection, wanted: Sequence[str]) -> str | None:
         if not found:
             return ""
         if len(found) <= MOST_WORDS:
-            clauses.append(f"({' | '.join(found)})")
-    return " & ".join(clauses) or None
+            clauses.append(found)
+    clauses.sort(key=len)
+    # The text decides in the end: what costs the index more than it tells is left out where another part tells enough.
+    told = [found for place, found in enumerate(clauses) if place == 0 or len(found) <= MANY_WORDS]
+    return " & ".join(f"({' | '.join(found)})" for found in told) or None

@@ -137,25 +137,40 @@ search_word = Table(
 # Words of documents that are gone: whether others still have them is not known yet.
 unsure_word = Table("unsure_word", metadata, Column("word", Text, primary_key=True))
 
-# The history summed up by the hour of recording; '' = unknown. Latencies, from submission to recording, fall into steps
-# (`usage.py`), of which percentiles are read.
-usage = Table(
-    "usage",
+# The history summed up by the hour of recording, and by the day; '' = unknown.
+usage, usage_day = (
+    Table(
+        name,
+        metadata,
+        Column(moment, DateTime(timezone=True), primary_key=True),
+        Column("client_id", Text, primary_key=True),
+        Column("lane", Text, primary_key=True),
+        Column("source_language", Text, primary_key=True),
+        Column("target_language", Text, primary_key=True),
+        Column("status", Text, primary_key=True),
+        Column("reason", Text, primary_key=True),
+        Column("model_version_id", Text, primary_key=True),
+        Column("answered_by", Text, primary_key=True),
+        Column("rows", BigInteger, nullable=False),
+        Column("source_pieces", BigInteger, nullable=False),
+        Column("target_pieces", BigInteger, nullable=False),
+        Column("seconds", Double, nullable=False),
+    )
+    for name, moment in (("usage", "hour"), ("usage_day", "day"))
+)
+
+# Latencies of a day, from submission to recording, by steps (`usage.py`), of which percentiles are read.
+latency_day = Table(
+    "latency_day",
     metadata,
-    Column("hour", DateTime(timezone=True), primary_key=True),
+    Column("day", DateTime(timezone=True), primary_key=True),
     Column("client_id", Text, primary_key=True),
     Column("lane", Text, primary_key=True),
     Column("source_language", Text, primary_key=True),
     Column("target_language", Text, primary_key=True),
-    Column("status", Text, primary_key=True),
-    Column("reason", Text, primary_key=True),
     Column("model_version_id", Text, primary_key=True),
-    Column("answered_by", Text, primary_key=True),
-    Column("latency_step", SmallInteger, primary_key=True),
+    Column("latency_step", SmallInteger, primary_key=True, autoincrement=False),
     Column("rows", BigInteger, nullable=False),
-    Column("source_pieces", BigInteger, nullable=False),
-    Column("target_pieces", BigInteger, nullable=False),
-    Column("seconds", Double, nullable=False),
 )
 
 # The batches summed up by the hour of recording.
@@ -301,4 +316,19 @@ correction = Table(
     UniqueConstraint("chain", "revision"),
     CheckConstraint("(revision = 1) = (supersedes IS NULL)", name="revision"),
     Index(None, "job_id", postgresql_where=text("job_id IS NOT NULL")),
+)
+
+# Files that history was exported to, written down before the first row leaves: an erasure finds here what may hold a
+# text. What is known at the end only (rows, sha256) is NULL of an export that broke off.
+export_log = Table(
+    "export_log",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    Column("who", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("filters", JSONB, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("rows", BigInteger),
+    Column("sha256", Text),
 )

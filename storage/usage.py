@@ -1,7 +1,8 @@
-"""The history summed up by the hour, so that questions about a year read thousands of rows and not millions.
+"""The history summed up by the hour and the day, so that a question about a year reads few rows.
 
 Knows how rows become sums; the views over sums and latest rows are made by the migrations. A latency falls into a step
-that is a tenth longer than the one before: a percentile read from steps is at most 5 % off.
+that is a tenth longer than the one before: a percentile read from steps is at most 5 % off. Steps are kept by the day:
+by the hour, nearly every row would have a sum of its own.
 """
 
 from sqlalchemy import Connection, text
@@ -12,7 +13,7 @@ NAME = "usage"
 # Step n holds latencies around 1.1 ** n milliseconds.
 STEP = 1.1
 
-# Columns of `usage` from rows of `translation`; '' = unknown, so that sums have one primary key.
+# Sums by the hour and latency from rows of `translation`; '' = unknown, so that sums have one primary key.
 SUMS = f"""
 SELECT date_trunc('hour', recorded_at, 'UTC') AS hour,
   coalesce(client_id, '') AS client_id, coalesce(lane, '') AS lane,
@@ -33,14 +34,27 @@ SELECT date_trunc('hour', recorded_at, 'UTC') AS hour, model_version_id, device,
 FROM batch
 """
 BETWEEN = "WHERE recorded_at >= :since AND recorded_at < :until"
+WORDS = "client_id, lane, source_language, target_language, status, reason, model_version_id, answered_by"
+LATENCY_WORDS = "client_id, lane, source_language, target_language, model_version_id, latency_step"
+DAY = "date_trunc('day', hour, 'UTC')"
+
+
+def _added(table: str, moment: str) -> str:
+    """Sums of `summed` by another moment, added to those of a table that has no latencies."""
+    return f"""
+  INSERT INTO {table} SELECT {moment}, {WORDS}, sum(rows), sum(source_pieces), sum(target_pieces), sum(seconds)
+  FROM summed GROUP BY {moment}, {WORDS}
+  ON CONFLICT ON CONSTRAINT pk_{table} DO UPDATE SET rows = {table}.rows + excluded.rows,
+    source_pieces = {table}.source_pieces + excluded.source_pieces,
+    target_pieces = {table}.target_pieces + excluded.target_pieces, seconds = {table}.seconds + excluded.seconds"""  # noqa: S608
+
+
 # Returns how many rows were added up.
 ADD_ROWS = f"""
-WITH summed AS ({SUMS} {BETWEEN} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10), added AS (
-  INSERT INTO usage SELECT * FROM summed
-  ON CONFLICT (hour, client_id, lane, source_language, target_language, status, reason, model_version_id, answered_by,
-    latency_step)
-  DO UPDATE SET rows = usage.rows + excluded.rows, source_pieces = usage.source_pieces + excluded.source_pieces,
-    target_pieces = usage.target_pieces + excluded.target_pieces, seconds = usage.seconds + excluded.seconds
+WITH summed AS MATERIALIZED ({SUMS} {BETWEEN} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10),
+hours AS ({_added("usage", "hour")}), days AS ({_added("usage_day", DAY)}), latencies AS (
+  INSERT INTO latency_day SELECT {DAY}, {LATENCY_WORDS}, sum(rows) FROM summed GROUP BY {DAY}, {LATENCY_WORDS}
+  ON CONFLICT ON CONSTRAINT pk_latency_day DO UPDATE SET rows = latency_day.rows + excluded.rows
 )
 SELECT coalesce(sum(rows), 0)::bigint FROM summed
 """  # noqa: S608 - our own words

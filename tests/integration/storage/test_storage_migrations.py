@@ -153,6 +153,34 @@ def test_the_history_stays_when_corrections_come_and_go(database_url: str, plain
     assert plain.execute(text("SELECT count(*) FROM current_correction")).scalar_one() == 0
 
 
+SUMS = """
+INSERT INTO usage SELECT '2026-01-01 10:00Z'::timestamptz + interval '1 hour' * (n / 50), 'client-' || n % 2, 'bulk',
+  'en', 'fr', 'translated', '', 'm', 'model', n % 50, 1, 2, 3, 0.5
+FROM generate_series(0, 999) AS n
+"""
+TOTALS = "SELECT sum(rows), sum(source_pieces), sum(target_pieces), sum(seconds) FROM usage"
+DAYS = "SELECT day::date::text, client_id, sum(rows)::int FROM {} GROUP BY 1, 2 ORDER BY 1, 2"
+
+
+def test_sums_stay_when_they_are_put_together_by_the_day_and_taken_apart(database_url: str, plain: Connection) -> None:
+    upgrade(database_url, "0007")
+    plain.execute(text(SUMS))
+    plain.execute(text("INSERT INTO watermark VALUES ('usage', '2026-02-01')"))
+    before = plain.execute(text(TOTALS)).one()
+
+    upgrade(database_url)
+
+    assert plain.execute(text(TOTALS)).one() == before
+    assert plain.execute(text("SELECT count(*) FROM usage")).scalar_one() == 40
+    days = [("2026-01-01", "client-0", 350), ("2026-01-01", "client-1", 350)]
+    days += [("2026-01-02", "client-0", 150), ("2026-01-02", "client-1", 150)]
+    for table in ("usage_day", "latency_day", "usage_by_day", "latency_by_day", "daily_volume", "daily_latency"):
+        assert plain.execute(text(DAYS.format(table))).all() == days
+    downgrade(database_url, "0007")
+    assert plain.execute(text(TOTALS)).one() == before
+    assert plain.execute(text("SELECT sum(rows)::int FROM daily_volume")).scalar_one() == 1000
+
+
 def test_indexes_and_constraints_equal_the_metadata_when_the_database_is_upgraded(
     database_url: str, plain: Connection
 ) -> None:

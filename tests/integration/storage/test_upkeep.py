@@ -84,6 +84,34 @@ def test_the_latest_runs_of_documents_are_searched_first(bench: Any, monkeypatch
     assert found(bench, "sentence", limit=2) == [5, 4]
 
 
+@pytest.mark.parametrize("rare", [0.0, 2.0], ids=["read one by one", "asked of the index"])
+def test_a_search_finds_the_same_rows_in_order_whichever_way_documents_are_found(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, rare: float
+) -> None:
+    monkeypatch.setattr(search, "FIRST_LOOK", 2)
+    monkeypatch.setattr(search, "FIRST_ROWS", 2)
+    monkeypatch.setattr(search, "RARE", rare)
+    monkeypatch.setattr(search_index, "RUN", 8)
+    for number in range(1, 21):
+        record(bench, number, source_text="Sugar." if number % 5 else "Salt.")
+    maintain(bench.engine)
+    assert found(bench, "salt", limit=9) == [20, 15, 10, 5]
+    assert found(bench, "sugar", limit=3) == [19, 18, 17]
+    assert len(found(bench, "sugar", limit=99)) == 16
+
+
+def test_a_part_of_many_words_still_decides_when_the_index_was_not_asked_for_it(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "MANY_WORDS", 1)
+    record(bench, 1, source_text="one salt")
+    record(bench, 2, source_text="bone sugar")
+    record(bench, 3, source_text="tone salt")
+    record(bench, 4, source_text="two salt")
+    maintain(bench.engine)
+    assert found(bench, "salt", "one") == [3, 1]
+
+
 @pytest.mark.parametrize(
     ("source", "asked", "is_found"),
     [

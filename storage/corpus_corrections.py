@@ -1,0 +1,34 @@
+"""Corrections that hold today, as pairs to learn from. Knows which corrections are over."""
+
+from collections.abc import Iterator
+
+from sqlalchemy import Connection, text
+
+from .corpus_pairs import FETCHED, StoredPair
+from .history import HistoryFilter
+
+# A correction that another one supersedes, or that was withdrawn, is over; one whose successor was withdrawn is too.
+CURRENT = """
+SELECT source_text, target_text FROM correction
+WHERE withdrawn_at IS NULL AND source_text IS NOT NULL AND target_text IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM correction AS later WHERE later.supersedes = correction.id)
+  AND source_language = :source_language AND target_language = :target_language
+  AND (CAST(:client_id AS text) IS NULL OR client_id = :client_id)
+  AND (CAST(:since AS timestamptz) IS NULL OR created_at >= :since)
+  AND (CAST(:until AS timestamptz) IS NULL OR created_at < :until)
+ORDER BY created_at DESC, id
+"""
+
+
+def current_corrections(connection: Connection, filters: HistoryFilter) -> Iterator[StoredPair]:
+    """The corrections of a language pair, the latest first; of the filters, client and times count too."""
+    bounds = {
+        "source_language": filters.source_language,
+        "target_language": filters.target_language,
+        "client_id": filters.client_id,
+        "since": filters.since,
+        "until": filters.until,
+    }
+    with connection.execute(text(CURRENT), bounds, execution_options={"yield_per": FETCHED}) as found:
+        for source, target in found:
+            yield StoredPair(source, target, "correction")
