@@ -21,7 +21,21 @@ from .attempt_book import AttemptBook
 from .device import Device, DeviceGoneError, DeviceLostError, ModelBrokenError
 from .device_room import DeviceRoom, RoomPolicy
 from .entry import Entry
-from .events import Answered, Beat, Died, Event, Fault, ModelFacts, ModelLoaded, Ready, StartRefused, Unanswered
+from .events import (
+    Answered,
+    Beat,
+    Died,
+    Event,
+    Fault,
+    ModelFacts,
+    ModelLoaded,
+    ModelRefused,
+    ModelUnloaded,
+    Ready,
+    StartRefused,
+    Unanswered,
+)
+from .model_changes import ModelChanges
 from .open_groups import OpenGroup, OpenGroups
 from .reception import Reception
 from .restarts import Restarts
@@ -51,6 +65,7 @@ class Keeper:
 
     def __init__(self, pipeline: Pipeline, device: Device, policy: DevicePolicy, book: AttemptBook) -> None:
         self.device = device
+        self.models = ModelChanges(device)
         self.failure: BaseException | None = None
         self.last_beat_seconds = time.monotonic()
         # Set when there may be room again, and when there will be none any more.
@@ -185,6 +200,10 @@ class Keeper:
                 self._take_beat(event)
             case ModelLoaded():
                 self._note_model(event)
+            case ModelRefused():
+                self.models.refused(event.version, event.reason)
+            case ModelUnloaded():
+                self._note_unloaded(event.version)
             case StartRefused():
                 raise DeviceLostError(event.sentence)
             case Died():
@@ -268,6 +287,7 @@ class Keeper:
         self._pipeline.metrics.devices_up.dec()
         self._pipeline.metrics.device_restarts.labels(died.fault).inc()
         self._facts.clear()
+        self.models.died(died.detail)
         self._beat = Beat(0, is_loading=False, rows_used=0, rows_free=0)
         # The last that is added is tried first.
         for group in reversed(groups):
@@ -372,10 +392,17 @@ class Keeper:
         steps.labels("free").inc(max(0, beat.rows_free - self._beat.rows_free))
         self._beat = beat
 
+    def _note_unloaded(self, version: str) -> None:
+        self._facts.pop(version, None)
+        self.models.left(version)
+        log.info("model_unloaded", model=version)
+
     def _note_model(self, event: ModelLoaded) -> None:
         self._watch.moved(time.monotonic())
         for version in event.evicted:
             self._facts.pop(version, None)
+            self.models.left(version)
+        self.models.loaded(event.facts.version)
         self._facts[event.facts.version] = event.facts
         self._room.loaded(self._facts, time.monotonic())
         self._pipeline.metrics.model_loads.inc()
