@@ -22,7 +22,7 @@ COMMANDS = {
     "evaluate": LazyCommand("evaluate", "evaluate", "train", "Score a checkpoint on test sets, or compare two."),
     "history": LazyCommand("history", "history", "worker", "Look at finished translations: tail, search, stats."),
     "leases": LazyCommand("leases", "leases", "worker", "Show who reads which partition, accept a topic made anew."),
-    "models": LazyCommand("models", "models", "worker", "Look at, convert, import and export checkpoints."),
+    "models": LazyCommand("models", "models", "worker", "Checkpoints, and which of them serves what."),
     "publish": LazyCommand("publish", "publish", None, "Publish a file of segments as jobs."),
     "submit": LazyCommand("submit", "submit", None, "Submit one text, optionally wait for its translation."),
     "topics": LazyCommand("topics", "topics", None, "Show or create the Kafka topics."),

@@ -11,10 +11,10 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, func, insert, select, text, update
 
 from ..errors import ConfigurationError
+from .models import Pair
 from .tables import deployment
 
 Role = Literal["production", "canary", "shadow"]
-Pair = tuple[str, str]
 # Any number that nobody else uses: the bytes of "deploys".
 ADVISORY_LOCK = int.from_bytes(b"deploys", "big")
 
@@ -109,6 +109,14 @@ def roll_back(connection: Connection, pair: Pair, reason: Reason) -> Deployment:
 def find(connection: Connection, deployment_id: int) -> Deployment:
     """The deployment with this id."""
     return _deployment(connection.execute(select(deployment).where(deployment.c.id == deployment_id)).one())
+
+
+def chain(connection: Connection, latest: Deployment) -> Sequence[Deployment]:
+    """A deployment and those that it goes back to, one after the other."""
+    found = [latest]
+    while (previous := found[-1].previous_id) is not None:
+        found.append(find(connection, previous))
+    return found
 
 
 def find_open(connection: Connection, pair: Pair, role: str) -> Deployment | None:

@@ -9,7 +9,9 @@ from sqlalchemy import Connection, Row, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ..errors import ConfigurationError, DragomanError
-from .tables import model_version
+from .tables import model_refusal, model_version
+
+Pair = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +30,7 @@ class RegisteredVersion:
     """A version whose files are kept at `artifact_url`; `metrics` by the name of what measured them."""
 
     id: str
-    source_languages: tuple[str, ...]
-    target_languages: tuple[str, ...]
+    pairs: tuple[Pair, ...]
     content_sha256: str
     artifact_url: str
     registered_at: datetime
@@ -43,14 +44,19 @@ def register_model_version(connection: Connection, version: ModelVersion) -> Non
     Raises `DragomanError` when the id is taken by other content.
     """
     _insert(connection, version, {})
+    mark_used(connection, version.id)
+
+
+def mark_used(connection: Connection, version_id: str) -> None:
+    """Say that the version translates from now on, unless it did before."""
     connection.execute(
         update(model_version)
-        .where(model_version.c.id == version.id, model_version.c.first_used_at.is_(None))
+        .where(model_version.c.id == version_id, model_version.c.first_used_at.is_(None))
         .values(first_used_at=func.now())
     )
 
 
-def register_artifact(connection: Connection, version: ModelVersion, artifact_url: str) -> None:
+def register_artifact(connection: Connection, version: ModelVersion, pairs: Sequence[Pair], artifact_url: str) -> None:
     """Say where the files of a version are kept; it may have translated before. Raises as `register_model_version`."""
     _insert(connection, version, {"first_used_at": None})
     connection.execute(
@@ -58,6 +64,7 @@ def register_artifact(connection: Connection, version: ModelVersion, artifact_ur
         .where(model_version.c.id == version.id)
         .values(
             artifact_url=artifact_url,
+            pairs=["-".join(pair) for pair in pairs],
             registered_at=func.coalesce(model_version.c.registered_at, func.now()),
         )
     )
@@ -90,6 +97,12 @@ def add_metrics(connection: Connection, version_id: str, name: str, figures: Map
     )
 
 
+def refuse_version(connection: Connection, version_id: str, worker_id: str, reason: str) -> None:
+    """Write down that a worker cannot serve a version that is deployed."""
+    values = {"model_version_id": version_id, "worker_id": worker_id, "reason": reason}
+    connection.execute(insert(model_refusal).values(values))
+
+
 def _insert(connection: Connection, version: ModelVersion, more: Mapping[str, Any]) -> None:
     values = asdict(version) | {
         "source_languages": list(version.source_languages),
@@ -104,8 +117,7 @@ def _insert(connection: Connection, version: ModelVersion, more: Mapping[str, An
 def _version(row: Row[Any]) -> RegisteredVersion:
     return RegisteredVersion(
         row.id,
-        tuple(row.source_languages),
-        tuple(row.target_languages),
+        tuple((source, target) for source, _, target in (pair.partition("-") for pair in row.pairs)),
         row.content_sha256,
         row.artifact_url,
         row.registered_at,

@@ -52,6 +52,8 @@ model_version = Table(
     # NULL = it was never registered: a worker was started with it.
     Column("registered_at", DateTime(timezone=True)),
     Column("artifact_url", Text),
+    # "en-fr": what it translates; NULL as above.
+    Column("pairs", ARRAY(Text)),
     # What its gate and its training measured, by name.
     Column("metrics", JSONB, nullable=False, server_default="{}"),
 )

@@ -34,6 +34,8 @@ from .kafka_broker import KafkaBroker
 from .metrics import Metrics
 from .pipeline import Pipeline
 from .probe import Probe
+from .registry.beginning import keeping_as_set
+from .registry.follower import RegistryFollower, Served
 from .relay import Relay
 from .scheduling.policy import Policy
 from .scheduling.scheduler import Scheduler
@@ -83,6 +85,10 @@ class Worker:
         self.engine = EngineStage(
             self.pipeline, serving.devices, _device_policy(settings, len(serving.models)), database
         )
+        self.registry: RegistryFollower | None = None
+        if serving.routes is not None:
+            served = Served(admission, self.engine, serving.routes, settings.registry_seconds)
+            self.registry = RegistryFollower(self.pipeline, database, served, keeping_as_set(settings))
         self.settler = Settler(self.pipeline, database)
         self.relay = Relay(self.pipeline, database, publisher)
         self._publisher = publisher
@@ -97,6 +103,11 @@ class Worker:
     def stages(self) -> tuple[Stage, ...]:
         return (self.admitter, self.engine, self.settler, self.relay)
 
+    @property
+    def _every_stage(self) -> tuple[Stage, ...]:
+        """The stages that jobs go through, and the one that changes what serves them."""
+        return self.stages if self.registry is None else (*self.stages, self.registry)
+
     def run(self) -> None:
         """Work until `pipeline.stopping` is set, then drain; raises what made a stage fail."""
         try:
@@ -104,7 +115,7 @@ class Worker:
         except BaseException:
             self.engine.close()
             raise
-        for stage in self.stages:
+        for stage in self._every_stage:
             stage.start()
         broker: Broker = self._join()
         try:
@@ -116,7 +127,7 @@ class Worker:
         finally:
             self._drain(broker)
             self.engine.close()
-        for stage in self.stages:
+        for stage in self._every_stage:
             if stage.failure is not None:
                 raise stage.failure
 
@@ -173,6 +184,8 @@ class Worker:
         held = sorted(assignments.partitions())
         log.info("draining", in_flight=assignments.in_flight().jobs)
         assignments.revoke(held)
+        if self.registry is not None:
+            self.registry.stop(0.0)
         broker.pause()
         self.intake.give_back_waiting(held)
         while not assignments.wait_idle(held, 0.1) and left(FINISH_SHARE) and not self._failed():
@@ -206,7 +219,7 @@ class Worker:
         return 1 if self._failed() else 0
 
     def _failed(self) -> bool:
-        return any(stage.failure is not None for stage in self.stages)
+        return any(stage.failure is not None for stage in self._every_stage)
 
 
 def run_worker(settings: Settings, serving: Serving, on_started: Callable[[Worker, int], None]) -> None:

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 revision = "0008"
 down_revision = "0004"
@@ -15,6 +15,7 @@ def upgrade() -> None:
     op.alter_column("model_version", "first_used_at", nullable=True)
     op.add_column("model_version", sa.Column("registered_at", sa.DateTime(timezone=True)))
     op.add_column("model_version", sa.Column("artifact_url", sa.Text))
+    op.add_column("model_version", sa.Column("pairs", ARRAY(sa.Text)))
     op.add_column("model_version", sa.Column("metrics", JSONB, nullable=False, server_default="{}"))
     _create_deployment()
     op.create_table(
@@ -47,7 +48,7 @@ def downgrade() -> None:
         op.drop_table(table)
     op.execute("UPDATE model_version SET first_used_at = coalesce(registered_at, now()) WHERE first_used_at IS NULL")
     op.alter_column("model_version", "first_used_at", nullable=False)
-    for column in ("metrics", "artifact_url", "registered_at"):
+    for column in ("metrics", "pairs", "artifact_url", "registered_at"):
         op.drop_column("model_version", column)
 
 
