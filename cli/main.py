@@ -24,6 +24,7 @@ COMMANDS = {
     "leases": LazyCommand("leases", "leases", "worker", "Show who reads which partition, accept a topic made anew."),
     "models": LazyCommand("models", "models", "worker", "Checkpoints, and which of them serves what."),
     "publish": LazyCommand("publish", "publish", None, "Publish a file of segments as jobs."),
+    "retrain": LazyCommand("retrain", "retrain", "train", "Learn from corrections and take over, unattended."),
     "submit": LazyCommand("submit", "submit", None, "Submit one text, optionally wait for its translation."),
     "topics": LazyCommand("topics", "topics", None, "Show or create the Kafka topics."),
     "train": LazyCommand("train", "train", "train", "Train a model from a config file."),

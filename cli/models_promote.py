@@ -1,5 +1,7 @@
 """`dragoman models promote`: a version takes over, if the gate lets it pass."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,62 +52,67 @@ def promote(version: str, pairs: tuple[Pair, ...], because: str | None, by: str,
         raise click.UsageError("--test is for one --pair")
     why = reason(by, because, "the gate let it pass")
     for pair in chosen:
-        exam = exam_for(settings, pair, test, limit)
-        verdict = pass_gate(settings, found, pair, exam, why, is_forced=force)
+        exams = exams_for(settings, pair, test, limit)
+        verdict = pass_gate(settings, found, Entrance(pair, exams, why, is_forced=force))
         forced = f", although {'; '.join(verdict.objections)}" if verdict.objections else ""
         click.echo(f"{found.id} translates {'-'.join(pair)} now{forced}")
 
 
-def pass_gate(
-    settings: Settings, version: RegisteredVersion, pair: Pair, exam: Exam | None, why: Reason, *, is_forced: bool
-) -> Verdict:
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """What a version is to translate, and the exams before it; `is_forced` = whatever comes of them."""
+
+    pair: Pair
+    exams: Sequence[Exam]
+    why: Reason
+    is_forced: bool = False
+
+
+def pass_gate(settings: Settings, version: RegisteredVersion, entrance: Entrance) -> Verdict:
     """Promote a version if the gate lets it pass, or is not to count; what the gate found is kept with the version.
 
     Raises `GateClosedError` with its objections.
     """
+    pair = entrance.pair
     with database_transaction(settings) as connection:
         current = find_open(connection, pair, "production")
         before = find_version(connection, current.model_version_id) if current else None
-    if before is None or before.id == version.id or exam is not None or is_forced:
-        verdict = _verdict(settings, version, before, pair, exam)
-    else:
+    if before is not None and not entrance.exams and not entrance.is_forced:
         raise GateClosedError(
             f"there is no test set for {'-'.join(pair)} to compare {version.id} with {before.id} on: give --test, or "
             "name a folder in DRAGOMAN_TEST_SETS"
         )
+    verdict = _verdict(settings, version, before, entrance)
     with database_transaction(settings) as connection:
         add_metrics(connection, version.id, f"gate {'-'.join(pair)}", verdict.figures)
-    if not verdict.passed and not is_forced:
+    if not verdict.passed and not entrance.is_forced:
         raise GateClosedError(
             f"{version.id} is not promoted for {'-'.join(pair)}: {'; '.join(verdict.objections)} "
             "(--force --because overrules that)"
         )
     with database_transaction(settings) as connection:
-        deploy(connection, pair, version.id, why)
+        deploy(connection, pair, version.id, entrance.why)
     return verdict
 
 
-def exam_for(settings: Settings, pair: Pair, test: Path | None, limit: int | None) -> Exam | None:
-    """The test set that was named, or the pair's own in the settings' folder; None if there is none."""
-    path = test or _named_like(settings.test_sets, pair)
-    if path is None:
-        return None
+def exams_for(settings: Settings, pair: Pair, test: Path | None, limit: int | None = None) -> list[Exam]:
+    """The test set that was named, or all in the settings' folder whose names hold both languages."""
+    folder = settings.test_sets
+    named = [path for path in sorted(folder.iterdir()) if set(pair) <= set(named_languages(path))] if folder else []
+    return [_exam(path, pair, limit) for path in ([test] if test else named)]
+
+
+def _exam(path: Path, pair: Pair, limit: int | None) -> Exam:
     test_set = read_direction(path, *pair)
     return Exam(path.name, pair, test_set.sample(limit, seed=1) if limit else test_set)
 
 
-def _named_like(folder: Path | None, pair: Pair) -> Path | None:
-    """The first file, by name, whose name holds both languages."""
-    files = sorted(folder.iterdir()) if folder else []
-    return next((path for path in files if set(pair) <= set(named_languages(path))), None)
-
-
 def _verdict(
-    settings: Settings, version: RegisteredVersion, before: RegisteredVersion | None, pair: Pair, exam: Exam | None
+    settings: Settings, version: RegisteredVersion, before: RegisteredVersion | None, entrance: Entrance
 ) -> Verdict:
     candidate, baseline = _loaded(settings, version), _loaded(settings, before) if before else None
     try:
-        return judge(candidate, baseline, pair, exam)
+        return judge(candidate, baseline, entrance.pair, entrance.exams)
     finally:
         candidate.close()
         if baseline is not None:

@@ -1,5 +1,6 @@
 """May a version take the place of another? On a test set and on bad inputs. Knows two translators and no registry."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -36,18 +37,20 @@ class Verdict:
         return not self.objections
 
 
-def judge(candidate: Translator, baseline: Translator | None, pair: tuple[str, str], exam: Exam | None) -> Verdict:
+def judge(candidate: Translator, baseline: Translator | None, pair: tuple[str, str], exams: Sequence[Exam]) -> Verdict:
     """Compare a version with the one it is to replace; without one, it must only raise no error on a bad input.
 
     Worse in BLEU or chrF by paired bootstrap, more loops or copies, and bad inputs that only the candidate fails on
     are objections.
     """
     objections, figures = _on_bad_inputs(candidate, baseline, pair)
-    if exam is not None:
+    tests = []
+    for exam in exams:
         more, measured = _on_test_set(candidate, baseline, exam)
-        objections, figures = [*objections, *more], figures | measured
+        objections += more
+        tests.append(measured)
     versions = {"version": candidate.version, "against": baseline.version if baseline else None}
-    return Verdict(tuple(objections), {**versions, "objections": objections, **figures})
+    return Verdict(tuple(objections), {**versions, "objections": objections, **figures, "tests": tests})
 
 
 def _on_bad_inputs(
