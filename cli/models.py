@@ -5,6 +5,8 @@ import click
 from .lazy_commands import LazyCommand, LazyCommands
 
 COMMANDS = {
+    "compare": LazyCommand("models_watch", "compare", "worker", "Show how production, canary and shadow do."),
+    "watch": LazyCommand("models_watch", "watch_command", "worker", "Take back versions that do harm."),
     "canary": LazyCommand("models_beside", "canary", "worker", "Give a version a share of the jobs, or end that."),
     "deployments": LazyCommand("models_registry", "deployments", "worker", "Show which version serves what, and did."),
     "promote": LazyCommand("models_promote", "promote", "train", "Let a version translate, if it is not worse."),

@@ -80,7 +80,8 @@ class Admission:
             detail = (
                 f"the text has {len(pieces)} pieces, the model reads {model.max_source_pieces}: split it into sentences"
             )
-            return refused(self._identity, delivery, job, Refusal(Reason.TOO_MANY_PIECES, detail))
+            refusal = Refusal(Reason.TOO_MANY_PIECES, detail, model_version=model.version)
+            return refused(self._identity, delivery, job, refusal)
         return Segment(delivery, job, pieces, now.at, now.seconds, model_version=model.version)
 
     def _refusal(self, job: TranslationJob) -> Refusal | None:

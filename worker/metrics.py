@@ -55,6 +55,9 @@ class Metrics:
             "model_swaps_total", "Language pairs that went over to another model version while the worker ran"
         )
         self.model_refusals = counter("model_refusals_total", "Times a deployed model version could not be loaded")
+        self.shadow_translations = counter(
+            "shadow_translations_total", "Jobs that a shadow was to translate too, by what became of that", "outcome"
+        )
         self.row_steps = counter(
             "device_row_steps_total", "Rows of the running batch, step by step: used and free", "kind"
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from .assignments import Assignments, Delivery
 from .metrics import Metrics
+from .registry.shadowing import ShadowQueue
 from .scheduling.translation_memory import EmptyMemory, TranslationMemory
 from .scheduling.waiting_room import WaitingRoom
 from .work import Identity, Outcome
@@ -22,6 +23,7 @@ class Pipeline:
     waiting_room: WaitingRoom
     metrics: Metrics = field(default_factory=Metrics)
     memory: TranslationMemory = field(default_factory=EmptyMemory)
+    shadows: ShadowQueue = field(default_factory=ShadowQueue)
     assignments: Assignments = field(default_factory=Assignments)
     inbox: "queue.Queue[list[Delivery]]" = field(default_factory=queue.Queue)
     finished: "queue.Queue[list[Outcome]]" = field(default_factory=queue.Queue)

@@ -26,7 +26,7 @@ from .broker import Broker, ClientLostError
 from .devices.device_room import RoomPolicy
 from .devices.engine_stage import EngineStage
 from .devices.keeper import DevicePolicy
-from .devices.serving import Serving
+from .devices.serving import Serving, shadow_order
 from .fault_desk import FaultDesk
 from .health import HealthServer
 from .intake import Intake, IntakeLimits
@@ -36,6 +36,7 @@ from .pipeline import Pipeline
 from .probe import Probe
 from .registry.beginning import keeping_as_set
 from .registry.follower import RegistryFollower, Served
+from .registry.shadow_stage import ShadowStage
 from .relay import Relay
 from .scheduling.policy import Policy
 from .scheduling.scheduler import Scheduler
@@ -85,9 +86,10 @@ class Worker:
         self.engine = EngineStage(
             self.pipeline, serving.devices, _device_policy(settings, len(serving.models)), database
         )
+        self.shadow = ShadowStage(self.pipeline, database, shadow_order(settings), settings.beam_size)
         self.registry: RegistryFollower | None = None
         if serving.routes is not None:
-            served = Served(admission, self.engine, serving.routes, settings.registry_seconds)
+            served = Served(admission, self.engine, self.shadow, serving.routes, settings.registry_seconds)
             self.registry = RegistryFollower(self.pipeline, database, served, keeping_as_set(settings))
         self.settler = Settler(self.pipeline, database)
         self.relay = Relay(self.pipeline, database, publisher)
@@ -117,6 +119,8 @@ class Worker:
             raise
         for stage in self._every_stage:
             stage.start()
+        if self.registry is not None:
+            self.shadow.start()
         broker: Broker = self._join()
         try:
             while not self.pipeline.stopping.is_set():
@@ -186,6 +190,7 @@ class Worker:
         assignments.revoke(held)
         if self.registry is not None:
             self.registry.stop(0.0)
+            self.shadow.stop(0.0)
         broker.pause()
         self.intake.give_back_waiting(held)
         while not assignments.wait_idle(held, 0.1) and left(FINISH_SHARE) and not self._failed():

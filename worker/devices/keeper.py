@@ -27,7 +27,6 @@ from .events import (
     Died,
     Event,
     Fault,
-    ModelFacts,
     ModelLoaded,
     ModelRefused,
     ModelUnloaded,
@@ -35,7 +34,7 @@ from .events import (
     StartRefused,
     Unanswered,
 )
-from .model_changes import ModelChanges
+from .models_of_device import ModelsOfDevice
 from .open_groups import OpenGroup, OpenGroups
 from .reception import Reception
 from .restarts import Restarts
@@ -65,7 +64,7 @@ class Keeper:
 
     def __init__(self, pipeline: Pipeline, device: Device, policy: DevicePolicy, book: AttemptBook) -> None:
         self.device = device
-        self.models = ModelChanges(device)
+        self.models = ModelsOfDevice(device, pipeline.metrics)
         self.failure: BaseException | None = None
         self.last_beat_seconds = time.monotonic()
         # Set when there may be room again, and when there will be none any more.
@@ -79,7 +78,6 @@ class Keeper:
         self._room = DeviceRoom(policy.room, answers_at_once=device.answers_at_once)
         self._open = OpenGroups()
         self._trials = Trials()
-        self._facts: dict[str, ModelFacts] = {}
         self._restarts = Restarts(device.name)
         self._watch = Watch(policy.silent_seconds, time.monotonic())
         self._beat = Beat(0, is_loading=False, rows_used=0, rows_free=0)
@@ -203,7 +201,7 @@ class Keeper:
             case ModelRefused():
                 self.models.refused(event.version, event.reason)
             case ModelUnloaded():
-                self._note_unloaded(event.version)
+                self.models.left(event.version)
             case StartRefused():
                 raise DeviceLostError(event.sentence)
             case Died():
@@ -224,7 +222,7 @@ class Keeper:
             group.failed.append((entry, Unanswered(group.number, (), Fault.ERROR, UNSOUND)))
         if sound:
             self._deadly_texts = 0
-            self._answering.translated(group, sound, self._facts[group.pool.model_version])
+            self._answering.translated(group, sound, self.models.facts[group.pool.model_version])
         self._close_if_done(group)
 
     def _take_faults(self, event: Unanswered) -> None:
@@ -286,7 +284,6 @@ class Keeper:
         log.error("device_died", device=self.device.name, fault=died.fault, detail=died.detail, groups=len(groups))
         self._pipeline.metrics.devices_up.dec()
         self._pipeline.metrics.device_restarts.labels(died.fault).inc()
-        self._facts.clear()
         self.models.died(died.detail)
         self._beat = Beat(0, is_loading=False, rows_used=0, rows_free=0)
         # The last that is added is tried first.
@@ -392,25 +389,7 @@ class Keeper:
         steps.labels("free").inc(max(0, beat.rows_free - self._beat.rows_free))
         self._beat = beat
 
-    def _note_unloaded(self, version: str) -> None:
-        self._facts.pop(version, None)
-        self.models.left(version)
-        log.info("model_unloaded", model=version)
-
     def _note_model(self, event: ModelLoaded) -> None:
         self._watch.moved(time.monotonic())
-        for version in event.evicted:
-            self._facts.pop(version, None)
-            self.models.left(version)
-        self.models.loaded(event.facts.version)
-        self._facts[event.facts.version] = event.facts
-        self._room.loaded(self._facts, time.monotonic())
-        self._pipeline.metrics.model_loads.inc()
-        self._pipeline.metrics.model_evictions.inc(len(event.evicted))
-        log.info(
-            "model_loaded",
-            model=event.facts.version,
-            runs_on=event.facts.runs_on,
-            seconds=round(event.seconds, 2),
-            evicted=len(event.evicted),
-        )
+        self.models.loaded(event)
+        self._room.loaded(self.models.facts, time.monotonic())

@@ -57,6 +57,12 @@ def engine_choice(settings: Settings) -> EngineChoice:
     )
 
 
+def shadow_order(settings: Settings) -> DeviceOrder:
+    """What the process of shadows is told, on the first of the devices."""
+    device = (settings.devices or settings.device).split(",")[0]
+    return DeviceOrder(device, (), 0, settings.log_level, settings.log_format)
+
+
 def process_devices(settings: Settings, models: tuple[tuple[str, ModelSource], ...]) -> tuple[Device, ...]:
     """A process for each device that the settings name, all with these models by version."""
     orders = [

@@ -22,6 +22,7 @@ from ..pipeline import Pipeline
 from ..stage import Stage
 from .deployed_model import DeployedModel, Keeping, deployed_model
 from .routing import Wanted, routes, serving, wanted
+from .shadow_stage import ShadowStage
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +41,7 @@ class Served:
 
     admission: Admission
     engine: EngineStage
+    shadow: ShadowStage
     routes: Mapping[Pair, Route]
     poll_seconds: float
 
@@ -51,12 +53,13 @@ class RegistryFollower(Stage):
         super().__init__("registry", pipeline.stopping)
         self._pipeline = pipeline
         self._database = database
-        self._admission, self._engine = served.admission, served.engine
+        self._admission, self._engine, self._shadow = served.admission, served.engine, served.shadow
         self._poll_seconds = served.poll_seconds
         self._keeping = keeping
         self._routes = dict(served.routes)
         self._ready = {model.version: model for route in served.routes.values() for model in route.models}
         self._loading: dict[str, DeployedModel] = {}
+        self._shadows: dict[Pair, DeployedModel] = {}
         self._refused_until: dict[str, float] = {}
         self._idle_since: dict[str, float] = {}
         self._plan: dict[Pair, Wanted] = {}
@@ -74,6 +77,7 @@ class RegistryFollower(Stage):
         self._end_loading(now)
         self._change_over()
         self._let_go(now)
+        self._change_shadows(now)
         self.pause(LOADING_SECONDS if self._loading else min(1.0, self._poll_seconds))
 
     def _read(self) -> None:
@@ -92,15 +96,35 @@ class RegistryFollower(Stage):
         for version, pairs in self._asked().items():
             if version in self._ready or version in self._loading:
                 continue
-            if self._refused_until.get(version, 0.0) > now_seconds:
-                continue
-            try:
-                model = deployed_model(self._versions[version], pairs, self._keeping)
-            except DragomanError as error:
-                self._refuse(version, str(error), now_seconds)
-            else:
+            model = self._fetched(version, pairs, now_seconds)
+            if model is not None:
                 self._loading[version] = model
                 self._engine.load_beside(version, model.source)
+
+    def _fetched(self, version: str, pairs: frozenset[Pair], now_seconds: float) -> DeployedModel | None:
+        """A version whose files are here and sound; None if it was refused, now or a moment ago."""
+        if self._refused_until.get(version, 0.0) > now_seconds:
+            return None
+        try:
+            return deployed_model(self._versions[version], pairs, self._keeping)
+        except DragomanError as error:
+            self._refuse(version, str(error), now_seconds)
+            return None
+
+    def _change_shadows(self, now_seconds: float) -> None:
+        """Have the shadows that are asked for; they have a process of their own."""
+        asked = {pair: plan.shadow for pair, plan in self._plan.items() if plan.shadow is not None}
+        found: dict[Pair, DeployedModel] = {}
+        for pair, version in asked.items():
+            known = self._shadows.get(pair)
+            if known is None or known.described.side.version != version:
+                known = self._fetched(version, frozenset({pair}), now_seconds)
+            if known is not None and self._write_used(version):
+                found[pair] = known
+        if found != self._shadows:
+            self._shadows = found
+            self._shadow.serve(found)
+            log.info("shadows_changed", models=sorted({model.described.side.version for model in found.values()}))
 
     def _asked(self) -> dict[str, frozenset[Pair]]:
         """Versions that are to answer jobs, with their pairs."""
