@@ -171,3 +171,25 @@ def test_a_worker_says_what_to_do_when_nothing_is_deployed(installation: Install
     worker = installation.start_worker("--registry")
     assert worker.process.wait(120) == 1
     assert "dragoman models promote" in worker.log_path.read_text()
+
+
+def test_a_shadow_translates_what_production_answers(
+    installation: Installation, registered: tuple[str, str], worker: WorkerProcess, tmp_path: Path
+) -> None:
+    first, second = registered
+    with transaction(installation.engine) as connection:
+        set_beside(connection, PAIR, second, WHY)
+    wait_until(lambda: worker.events("shadow_ready"), "the shadow is there")
+    texts = [f"The baker reads book number {number}." for number in range(40)]
+    with TranslationProducer(installation.settings) as producer:
+        producer.submit_many(texts, source="en", target="fr")
+    shadows = "SELECT count(*) FROM shadow_translation"
+    wait_until(lambda: installation.count(shadows) == len(texts), "the shadow has translated them too")
+
+    assert rows_of(installation, first) == len(texts)
+    joined = installation.query(
+        "SELECT t.source_text, s.target_text FROM shadow_translation s JOIN translation t USING (job_id) "
+        f"WHERE s.model_version_id = '{second}'"
+    )
+    assert [target for _, target in joined] == expected(tmp_path / "new", [str(source) for source, _ in joined])
+    assert worker.terminate() == 0
