@@ -95,7 +95,9 @@ def test_a_version_is_trained_and_promoted(base: str, retrain: Retrain, engine: 
     assert in_production(engine).startswith("small@")
 
 
-def test_a_run_that_was_killed_is_gone_on_with(base: str, retrain: Retrain, engine: Engine, tmp_path: Path) -> None:
+def test_a_killed_run_is_gone_on_with_and_what_learned_nothing_but_two_sentences_is_kept_out(
+    base: str, retrain: Retrain, engine: Engine, tmp_path: Path
+) -> None:
     killed = retrain(steps=300)
     deadline, never = time.monotonic() + PATIENCE_SECONDS, threading.Event()
     while not list(tmp_path.glob("runs/retrain-en-fr/*/training/state.safetensors")):
@@ -108,10 +110,14 @@ def test_a_run_that_was_killed_is_gone_on_with(base: str, retrain: Retrain, engi
 
     code, output = ended(retrain(steps=300))
 
-    assert code == 0, output
-    assert len(runs(tmp_path)) == 1
-    assert in_production(engine) != base
-    steps = [json.loads(line)["step"] for line in (runs(tmp_path)[0] / "training" / "metrics.jsonl").open()]
+    assert code == 3, output
+    assert "repeats itself without end" in output
+    assert in_production(engine) == base
+    (run,) = runs(tmp_path)
+    journal = json.loads((run / "retrain.json").read_text())
+    assert list(journal) == ["begun", "trained", "registered", "ended"]
+    assert journal["ended"]["outcome"] == "gate_closed"
+    steps = [json.loads(line)["step"] for line in (run / "training" / "metrics.jsonl").open()]
     assert steps == sorted(steps)
 
 

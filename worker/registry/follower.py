@@ -116,11 +116,12 @@ class RegistryFollower(Stage):
         asked = {pair: plan.shadow for pair, plan in self._plan.items() if plan.shadow is not None}
         found: dict[Pair, DeployedModel] = {}
         for pair, version in asked.items():
-            known = self._shadows.get(pair)
-            if known is None or known.described.side.version != version:
-                known = self._fetched(version, frozenset({pair}), now_seconds)
-            if known is not None and self._write_used(version):
-                found[pair] = known
+            model = self._shadows.get(pair)
+            if model is None or model.described.side.version != version:
+                model = self._fetched(version, frozenset({pair}), now_seconds)
+                model = model if model is not None and self._write_used(version) else None
+            if model is not None:
+                found[pair] = model
         if found != self._shadows:
             self._shadows = found
             self._shadow.serve(found)
