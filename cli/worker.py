@@ -33,10 +33,15 @@ log = structlog.get_logger(__name__)
 @click.option("--registry", is_flag=True, default=None, help="Serve what is deployed: see `dragoman models promote`.")
 def worker(models: tuple[str, ...], devices: str | None, registry: bool | None, *, echo: bool) -> None:
     """Consume jobs until SIGTERM or Ctrl-C, then finish what has begun and leave."""
-    given = {"checkpoint": ",".join(models) or None, "devices": devices, "registry": registry}
-    settings = load_settings(**{name: value for name, value in given.items() if value is not None})
     if registry and models:
         raise click.UsageError("--registry serves what is deployed, --model names it: give one of them")
+    given = {
+        "checkpoint": ",".join(models) or None,
+        "devices": devices,
+        # A model that is named here counts, whatever the environment says.
+        "registry": False if models else registry,
+    }
+    settings = load_settings(**{name: value for name, value in given.items() if value is not None})
     configure_logging(settings)
     serving = Serving.in_process(EchoTranslator()) if echo else _serving(settings)
     _register(settings, serving.models)
