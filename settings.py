@@ -64,6 +64,21 @@ class Settings(BaseSettings):
         description="models of the worker, comma-separated, the preferred one of a language pair first: checkpoint "
         "folders, folders of checkpoints, shipped names, or package.module:name; default: the shipped model",
     )
+    registry: bool = Field(
+        False, description="the worker serves what is deployed (docs/registry.md), not DRAGOMAN_CHECKPOINT"
+    )
+    registry_seconds: float = Field(2.0, gt=0, description="how often such a worker asks what is deployed")
+    artifacts_url: str = Field(
+        ".dragoman/artifacts",
+        min_length=1,
+        description="where registered models are kept: a folder, or a URL such as s3://bucket/models",
+    )
+    test_sets: Path | None = Field(
+        None, description="folder of the test sets that gates use, by the languages in their names: news.en-fr.tsv"
+    )
+    artifacts_cache: Path = Field(
+        Path(".dragoman/models"), description="folder of this machine for models that are kept elsewhere"
+    )
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="cpu, cuda:N or auto")
     devices: str = Field(
         "",

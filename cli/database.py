@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from ..settings import Settings
 from ..storage.engine import create_database_engine, transaction
@@ -12,10 +12,16 @@ from ..storage.engine import create_database_engine, transaction
 @contextmanager
 def database_transaction(settings: Settings, application_name: str = "dragoman") -> Iterator[Connection]:
     """Run the block in one transaction on a connection of its own; see `storage.engine.transaction`."""
+    with database_engine(settings, application_name) as engine, transaction(engine) as connection:
+        yield connection
+
+
+@contextmanager
+def database_engine(settings: Settings, application_name: str = "dragoman") -> Iterator[Engine]:
+    """An engine for the block, of one connection."""
     url = settings.database_url.get_secret_value()
     engine = create_database_engine(url, application_name=application_name, pool_size=1)
     try:
-        with transaction(engine) as connection:
-            yield connection
+        yield engine
     finally:
         engine.dispose()

@@ -1,10 +1,19 @@
-"""`dragoman models`: look at checkpoints, and exchange models with other engines."""
+"""`dragoman models`: look at checkpoints, exchange models with other engines, and say which version serves what."""
 
 import click
 
 from .lazy_commands import LazyCommand, LazyCommands
 
 COMMANDS = {
+    "compare": LazyCommand("models_watch", "compare", "worker", "Show how production, canary and shadow do."),
+    "watch": LazyCommand("models_watch", "watch_command", "worker", "Take back versions that do harm."),
+    "canary": LazyCommand("models_beside", "canary", "worker", "Give a version a share of the jobs, or end that."),
+    "deployments": LazyCommand("models_registry", "deployments", "worker", "Show which version serves what, and did."),
+    "promote": LazyCommand("models_promote", "promote", "train", "Let a version translate, if it is not worse."),
+    "register": LazyCommand("models_registry", "register", "worker", "Keep a checkpoint where workers find it."),
+    "registered": LazyCommand("models_registry", "registered", "worker", "List the registered versions."),
+    "rollback": LazyCommand("models_registry", "rollback", "worker", "Let the version before translate again."),
+    "shadow": LazyCommand("models_beside", "shadow", "worker", "Have a version translate without answering."),
     "convert": LazyCommand("models_show", "convert", "worker", "Store the weights of a checkpoint otherwise."),
     "export-ctranslate2": LazyCommand(
         "models_export", "export_ctranslate2", "ctranslate2", "Write a model for CTranslate2."
@@ -21,4 +30,4 @@ COMMANDS = {
 
 @click.group(cls=LazyCommands, table=COMMANDS)
 def models() -> None:
-    """Look at checkpoints, and exchange models with other engines."""
+    """Look at checkpoints, exchange models with other engines, and say which version serves what."""

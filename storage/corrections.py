@@ -50,7 +50,7 @@ class Written(NamedTuple):
     is_new: bool
 
 
-_insert = BulkInsert(correction, _Row._fields, returning="id")
+_insert = BulkInsert(correction, _Row._fields, key="id")
 
 
 def record_corrections(connection: Connection, corrections: Sequence[Correction]) -> list[Written]:

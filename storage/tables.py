@@ -31,6 +31,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 STATUSES = ("translated", "rejected", "failed")
 # Of `translation`: what a client wrote or was told. Everything else of a row are figures.
 TEXT_COLUMNS = ("source_text", "target_text", "detail", "metadata")
+ROLES = ("production", "canary", "shadow")
 
 metadata = MetaData(
     naming_convention={
@@ -51,7 +52,70 @@ model_version = Table(
     Column("target_languages", ARRAY(Text), nullable=False),
     Column("content_sha256", Text, nullable=False),
     Column("card", JSONB, nullable=False),
-    Column("first_used_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    # NULL = it is registered, and has not translated yet.
+    Column("first_used_at", DateTime(timezone=True), server_default=func.now()),
+    # NULL = it was never registered: a worker was started with it.
+    Column("registered_at", DateTime(timezone=True)),
+    Column("artifact_url", Text),
+    # "en-fr": what it translates; NULL as above.
+    Column("pairs", ARRAY(Text)),
+    # What its gate and its training measured, by name.
+    Column("metrics", JSONB, nullable=False, server_default="{}"),
+)
+
+# Which version serves a language pair as what, and since when. Rows are added and ended once, never changed otherwise;
+# previous_id is where a rollback goes.
+deployment = Table(
+    "deployment",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("source_language", Text, nullable=False),
+    Column("target_language", Text, nullable=False),
+    Column("model_version_id", Text, ForeignKey("model_version.id"), nullable=False),
+    Column("role", Text, nullable=False),
+    Column("percent", Double),
+    Column("started_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("started_by", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("previous_id", BigInteger, ForeignKey("deployment.id")),
+    Column("ended_at", DateTime(timezone=True)),
+    Column("ended_why", Text),
+    CheckConstraint(f"role IN {ROLES}", name="role"),
+    CheckConstraint(
+        "CASE role WHEN 'canary' THEN percent > 0 AND percent < 100 ELSE percent IS NULL END", name="percent"
+    ),
+    Index(
+        "uq_deployment_open",
+        "source_language",
+        "target_language",
+        "role",
+        unique=True,
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+)
+
+# A worker could not load a version that it was to serve, and went on with the one it had.
+model_refusal = Table(
+    "model_refusal",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("model_version_id", Text, ForeignKey("model_version.id"), nullable=False),
+    Column("worker_id", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("refused_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+# What a shadow made of a job that another version answered.
+shadow_translation = Table(
+    "shadow_translation",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    Column("model_version_id", Text, ForeignKey("model_version.id"), primary_key=True),
+    Column("target_text", Text, nullable=False),
+    Column("score", Double, nullable=False),
+    Column("target_pieces", Integer, nullable=False),
+    Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Index(None, "model_version_id", "recorded_at"),
 )
 
 # One row a job, written once, when the job is finished. What is unknown of an undecodable message is NULL.

@@ -50,62 +50,84 @@ class Admission:
         refusal = self._refusal(job)
         return refused(self._identity, delivery, job, refusal) if refusal else job
 
-    def tokenise(self, jobs: list[tuple[Delivery, TranslationJob]], now_seconds: float) -> list[Segment | Outcome]:
-        """Segments ready for the waiting room; a text of more pieces than the model reads is rejected."""
-        pieces, now = self._pieces([job for _, job in jobs]), _Now(datetime.now(UTC), now_seconds)
-        return [self._segment(delivery, job, pieces[place], now) for place, (delivery, job) in enumerate(jobs)]
+    def serve(self, models: ServedModels) -> None:
+        """From now on, jobs go to these; segments stay with the model whose pieces they are. Any thread may call it."""
+        self._models = models
 
-    def pool(self, job: TranslationJob) -> Pool:
-        """Jobs with equal pools can share a batch."""
+    def tokenise(self, jobs: list[tuple[Delivery, TranslationJob]], now_seconds: float) -> list[Segment | Outcome]:
+        """Segments ready for the waiting room; a text of more pieces than the model reads is rejected.
+
+        So is a job whose model has left since it was decoded.
+        """
+        served, now = self._models, _Now(datetime.now(UTC), now_seconds)
+        models = [served.of_job(job) for _, job in jobs]
+        pieces = _pieces([job for _, job in jobs], models)
+        return [
+            self._segment(delivery, job, _Encoded(model, pieces[place]), now)
+            if model is not None
+            else refused(self._identity, delivery, job, _unserved(served, job))
+            for place, ((delivery, job), model) in enumerate(zip(jobs, models, strict=True))
+        ]
+
+    def pool(self, segment: Segment) -> Pool:
+        """Segments with equal pools can share a batch."""
+        job = segment.job
         options = job.options
         return Pool(
             job.source_language,
             job.target_language,
-            self._model_of(job).version,
+            segment.model_version,
             options.beam_size or self._defaults.beam_size,
             self._defaults.length_penalty if options.length_penalty is None else options.length_penalty,
         )
 
-    def _pieces(self, jobs: list[TranslationJob]) -> dict[int, tuple[int, ...]]:
-        """Pieces of each job by its place; one call of the tokenizer for each model and target language."""
-        places: dict[tuple[str, str], list[int]] = {}
-        for place, job in enumerate(jobs):
-            places.setdefault((self._model_of(job).version, job.target_language), []).append(place)
-        result: dict[int, tuple[int, ...]] = {}
-        for (version, target), alike in places.items():
-            rows = self._models.of(version).encode([jobs[place].source_text for place in alike], target)
-            result |= zip(alike, map(tuple, rows), strict=True)
-        return result
-
-    def _model_of(self, job: TranslationJob) -> SourceSideModel:
-        """The model of a job that was admitted."""
-        model = self._models.serving(job.source_language, job.target_language, job.model)
-        if model is None:
-            raise ValueError("the job was not admitted: no model serves it")
-        return model
-
-    def _segment(
-        self, delivery: Delivery, job: TranslationJob, pieces: tuple[int, ...], now: "_Now"
-    ) -> Segment | Outcome:
-        longest = self._model_of(job).max_source_pieces
-        if len(pieces) > longest:
-            detail = f"the text has {len(pieces)} pieces, the model reads {longest}: split it into sentences"
-            return refused(self._identity, delivery, job, Refusal(Reason.TOO_MANY_PIECES, detail))
-        return Segment(delivery, job, pieces, now.at, now.seconds)
+    def _segment(self, delivery: Delivery, job: TranslationJob, encoded: "_Encoded", now: _Now) -> Segment | Outcome:
+        model, pieces = encoded
+        if len(pieces) > model.max_source_pieces:
+            detail = (
+                f"the text has {len(pieces)} pieces, the model reads {model.max_source_pieces}: split it into sentences"
+            )
+            refusal = Refusal(Reason.TOO_MANY_PIECES, detail, model_version=model.version)
+            return refused(self._identity, delivery, job, refusal)
+        return Segment(delivery, job, pieces, now.at, now.seconds, model_version=model.version)
 
     def _refusal(self, job: TranslationJob) -> Refusal | None:
-        pair = (job.source_language, job.target_language)
-        serving = self._models.of_pair(*pair)
-        if not serving:
-            known = ", ".join("-".join(pair) for pair in self._models.pairs)
-            return Refusal(
-                Reason.UNKNOWN_LANGUAGE_PAIR,
-                f"no model translates {'-'.join(pair)}: this worker translates {known}",
-            )
-        if self._models.serving(*pair, job.model) is None:
-            served = ", ".join(model.version for model in serving)
-            return Refusal(Reason.UNKNOWN_MODEL, f"the job asks for another model version; this worker serves {served}")
-        return expiry(job)
+        models = self._models
+        return _unserved(models, job) if models.of_job(job) is None else expiry(job)
+
+
+class _Encoded(NamedTuple):
+    """A model, and a text in its pieces."""
+
+    model: SourceSideModel
+    pieces: tuple[int, ...]
+
+
+def _pieces(jobs: list[TranslationJob], models: list[SourceSideModel | None]) -> dict[int, tuple[int, ...]]:
+    """Pieces of each job with a model, by its place; one call of a tokenizer for each model and target language."""
+    alike: dict[tuple[str, str], list[int]] = {}
+    by_version = {model.version: model for model in models if model is not None}
+    for place, (job, model) in enumerate(zip(jobs, models, strict=True)):
+        if model is not None:
+            alike.setdefault((model.version, job.target_language), []).append(place)
+    result: dict[int, tuple[int, ...]] = {}
+    for (version, target), places in alike.items():
+        rows = by_version[version].encode([jobs[place].source_text for place in places], target)
+        result |= zip(places, map(tuple, rows), strict=True)
+    return result
+
+
+def _unserved(models: ServedModels, job: TranslationJob) -> Refusal:
+    """Why no model translates the job."""
+    pair = (job.source_language, job.target_language)
+    serving = models.of_pair(*pair)
+    if serving:
+        served = ", ".join(model.version for model in serving)
+        return Refusal(Reason.UNKNOWN_MODEL, f"the job asks for another model version; this worker serves {served}")
+    known = ", ".join("-".join(pair) for pair in models.pairs)
+    return Refusal(
+        Reason.UNKNOWN_LANGUAGE_PAIR, f"no model translates {'-'.join(pair)}: this worker translates {known}"
+    )
 
 
 def expiry(job: TranslationJob) -> Refusal | None:

@@ -86,7 +86,7 @@ class Admitter(Stage):
             if isinstance(item, Segment):
                 attempts = known.attempts_of(item.job.job_id)
                 segment = item if attempts is None else replace(item, attempts=attempts)
-                segments.append((self._admission.pool(item.job), segment))
+                segments.append((self._admission.pool(item), segment))
             else:
                 outcomes.append(item)
         unknown, recalled = self._recall.from_cache(segments)

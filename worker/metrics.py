@@ -51,6 +51,13 @@ class Metrics:
         )
         self.model_loads = counter("model_loads_total", "Models loaded on a device")
         self.model_evictions = counter("model_evictions_total", "Models that left a device to make room for another")
+        self.model_swaps = counter(
+            "model_swaps_total", "Language pairs that went over to another model version while the worker ran"
+        )
+        self.model_refusals = counter("model_refusals_total", "Times a deployed model version could not be loaded")
+        self.shadow_translations = counter(
+            "shadow_translations_total", "Jobs that a shadow was to translate too, by what became of that", "outcome"
+        )
         self.row_steps = counter(
             "device_row_steps_total", "Rows of the running batch, step by step: used and free", "kind"
         )

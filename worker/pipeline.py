@@ -9,6 +9,7 @@ from .assignments import Assignments, Delivery
 from .gathering import UrgentFirst
 from .metrics import Metrics
 from .privacy import Privacy
+from .registry.shadowing import ShadowQueue
 from .scheduling.translation_memory import EmptyMemory, TranslationMemory
 from .scheduling.waiting_room import WaitingRoom
 from .work import Identity, Outcome
@@ -30,6 +31,7 @@ class Pipeline:
     metrics: Metrics = field(default_factory=Metrics)
     privacy: Privacy = field(default_factory=Privacy)
     memory: TranslationMemory = field(default_factory=EmptyMemory)
+    shadows: ShadowQueue = field(default_factory=ShadowQueue)
     assignments: Assignments = field(default_factory=Assignments)
     inbox: UrgentFirst[Delivery] = field(default_factory=lambda: UrgentFirst(lambda delivery: delivery.is_interactive))
     finished: UrgentFirst[Outcome] = field(

@@ -11,7 +11,7 @@ from .assignments import Delivery
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """An admitted job, tokenised and waiting for a batch.
+    """An admitted job, cut into the pieces of the model `model_version` and waiting for a batch.
 
     `attempts` is None, but for one that was in the hands of a device that died: how often it was tried alone since.
     """
@@ -22,6 +22,7 @@ class Segment:
     admitted_at: datetime
     waiting_since_seconds: float
     attempts: int | None = None
+    model_version: str = ""
 
     @property
     def length(self) -> int:

@@ -29,7 +29,7 @@ from .correction_memory import CorrectionMemory
 from .devices.device_room import RoomPolicy
 from .devices.engine_stage import EngineStage
 from .devices.keeper import DevicePolicy
-from .devices.serving import Serving
+from .devices.serving import Serving, shadow_order
 from .fault_desk import FaultDesk
 from .health import HealthServer
 from .intake import Intake, IntakeLimits
@@ -38,6 +38,9 @@ from .metrics import Metrics
 from .pipeline import Pipeline
 from .privacy_watch import PrivacyWatch
 from .probe import Probe
+from .registry.beginning import keeping_as_set
+from .registry.follower import RegistryFollower, Served
+from .registry.shadow_stage import ShadowStage
 from .relay import Relay
 from .scheduling.policy import Policy
 from .scheduling.scheduler import Scheduler
@@ -80,7 +83,7 @@ class Worker:
         metrics = Metrics()
         cache = TranslationCache(settings.translation_cache_bytes)
         waiting_room = WaitingRoom(Scheduler(_policy(settings)), cache, metrics)
-        self.pipeline = Pipeline(identity, waiting_room, metrics, CorrectionMemory(database))
+        self.pipeline = Pipeline(identity, waiting_room, metrics, memory=CorrectionMemory(database))
         admission = Admission(identity, serving.served, SearchOptions(settings.beam_size), self.pipeline.privacy)
         # The relay holds a transaction open while it waits for acknowledgements, so they must come in time.
         publisher = KafkaPublisher(settings.model_copy(update={"delivery_timeout_seconds": 10.0}))
@@ -90,6 +93,11 @@ class Worker:
         self.engine = EngineStage(
             self.pipeline, serving.devices, _device_policy(settings, len(serving.models)), database
         )
+        self.shadow = ShadowStage(self.pipeline, database, shadow_order(settings), settings.beam_size)
+        self.registry: RegistryFollower | None = None
+        if serving.routes is not None:
+            served = Served(admission, self.engine, self.shadow, serving.routes, settings.registry_seconds)
+            self.registry = RegistryFollower(self.pipeline, database, served, keeping_as_set(settings))
         cipher = cipher_of(settings.text_keys)
         self.settler = Settler(self.pipeline, database, publisher, cipher)
         self.relay = Relay(self.pipeline, database, publisher, cipher)
@@ -106,6 +114,11 @@ class Worker:
     def stages(self) -> tuple[Stage, ...]:
         return (self.admitter, self.engine, self.settler, self.relay, self.privacy_watch)
 
+    @property
+    def _every_stage(self) -> tuple[Stage, ...]:
+        """The stages that jobs go through, and the one that changes what serves them."""
+        return self.stages if self.registry is None else (*self.stages, self.registry)
+
     def run(self) -> None:
         """Work until `pipeline.stopping` is set, then drain; raises what made a stage fail."""
         try:
@@ -114,8 +127,10 @@ class Worker:
             self.engine.close()
             raise
         self.privacy_watch.look()
-        for stage in self.stages:
+        for stage in self._every_stage:
             stage.start()
+        if self.registry is not None:
+            self.shadow.start()
         broker: Broker = self._join()
         try:
             while not self.pipeline.stopping.is_set():
@@ -126,7 +141,7 @@ class Worker:
         finally:
             self._drain(broker)
             self.engine.close()
-        for stage in self.stages:
+        for stage in self._every_stage:
             if stage.failure is not None:
                 raise stage.failure
 
@@ -183,6 +198,9 @@ class Worker:
         held = sorted(assignments.partitions())
         log.info("draining", in_flight=assignments.in_flight().jobs)
         assignments.revoke(held)
+        if self.registry is not None:
+            self.registry.stop(0.0)
+            self.shadow.stop(0.0)
         broker.hold(self._job_topics())
         self.intake.give_back_waiting(held)
         while not assignments.wait_idle(held, 0.1) and left(FINISH_SHARE) and not self._failed():
@@ -216,7 +234,7 @@ class Worker:
         return 1 if self._failed() else 0
 
     def _failed(self) -> bool:
-        return any(stage.failure is not None for stage in self.stages)
+        return any(stage.failure is not None for stage in self._every_stage)
 
 
 def run_worker(settings: Settings, serving: Serving, on_started: Callable[[Worker, int], None]) -> None:

@@ -9,6 +9,7 @@ from dragoman.producer.publisher import DeliveryReport, OnReport, OutgoingMessag
 from dragoman.schemas.codec import decode_result
 from dragoman.storage.engine import transaction
 from dragoman.storage.outbox import claim_events
+from dragoman.storage.text_cipher import TextCipher
 from dragoman.tests.integration.test_worker_stages import (  # noqa: F401 - fixtures among them
     EVENTS,
     Bench,
@@ -17,7 +18,6 @@ from dragoman.tests.integration.test_worker_stages import (  # noqa: F401 - fixt
     server,
     worker_database,
 )
-from dragoman.storage.text_cipher import TextCipher
 from dragoman.worker.pipeline import OWED_SETTLEMENTS
 from dragoman.worker.relay import Relay
 from dragoman.worker.settler import Settler

@@ -50,6 +50,7 @@ class Answering:
         else:
             self._count(row)
         self._pipeline.finished.put(outcomes)
+        self._pipeline.shadows.offer(entry.segment for entry, _ in answers if not entry.segment.job.no_trace)
 
     def failed(self, entry: Entry, detail: str, model_version: str) -> None:
         """The model cannot translate this segment."""

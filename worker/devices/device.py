@@ -4,6 +4,7 @@ from typing import Protocol
 
 from ...errors import DragomanError
 from .events import Event, Group
+from .model_source import ModelSource
 
 # What every model can translate.
 PROBE = "a"
@@ -36,6 +37,24 @@ class Device(Protocol):
 
     def submit(self, group: Group) -> None:
         """Hand a group over; raises `DeviceGoneError`."""
+        ...
+
+    def load(self, version: str, source: ModelSource) -> None:
+        """Have one more model, now and after every start; `ModelLoaded`, `ModelRefused` or `Died` says how that ended.
+
+        Any thread may ask, while others submit or start it.
+        """
+        ...
+
+    def unload(self, version: str) -> None:
+        """Have one model less, when nothing of it is on the device: `ModelUnloaded` then comes. Ask again otherwise.
+
+        A group that comes later is translated all the same.
+        """
+        ...
+
+    def forget(self, version: str) -> None:
+        """Do not load this model at the next start: it was refused."""
         ...
 
     def receive(self, timeout_seconds: float) -> list[Event]:

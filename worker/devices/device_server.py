@@ -1,7 +1,7 @@
 """The process of a device: takes groups from the pipe, runs them, sends what comes of them. Knows no Kafka and no SQL.
 
-Threads: the main one reads the pipe; one loads models and submits; one sends answers; one beats. The model has threads
-of its own, which none of these holds up.
+Threads: the main one reads the pipe; one loads models and submits; one changes which models there are, while the others
+go on; one sends answers; one beats. The model has threads of its own, which none of these holds up.
 """
 
 import contextlib
@@ -19,7 +19,20 @@ from ...errors import ConfigurationError
 from ...model.decoding import SearchOptions
 from ...model.translation import Translation
 from .device_models import DeviceModels, DeviceOrder, free_memory, probe_model
-from .events import Answered, Beat, Died, Event, Fault, Group, Ready, StartRefused, Unanswered
+from .events import (
+    Answered,
+    Beat,
+    Died,
+    Event,
+    Fault,
+    Group,
+    LoadModel,
+    ModelChange,
+    ModelRefused,
+    Ready,
+    StartRefused,
+    Unanswered,
+)
 from .faults import fault_of
 from .segment_translator import SegmentTranslator
 
@@ -50,18 +63,26 @@ class DeviceServer:
         self._parent = parent
         self._sending = threading.Lock()
         self._groups: queue.SimpleQueue[Group] = queue.SimpleQueue()
+        self._changes: queue.SimpleQueue[ModelChange] = queue.SimpleQueue()
+        self._is_up = threading.Event()
         self._done: queue.SimpleQueue[_Done] = queue.SimpleQueue()
         self._models = DeviceModels(order, self._send)
         self._answered = 0
 
     def run(self) -> NoReturn:
         """Serve; ends the process when the worker is gone."""
-        for work in (self._run_groups, self._send_answers, self._beat):
+        for work in (self._run_groups, self._run_changes, self._send_answers, self._beat):
             threading.Thread(target=self._guarded, args=(work,), name=work.__name__.strip("_"), daemon=True).start()
         with contextlib.suppress(EOFError, OSError):
             while True:
-                self._groups.put(self._connection.recv())
+                self._take(self._connection.recv())
         os._exit(0)
+
+    def _take(self, order: Group | ModelChange) -> None:
+        if isinstance(order, Group):
+            self._groups.put(order)
+        else:
+            self._changes.put(order)
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
@@ -73,12 +94,32 @@ class DeviceServer:
         try:
             self._models.load_first()
             self._send(Ready())
+            self._is_up.set()
             while True:
                 self._submit(self._groups.get())
         except ConfigurationError as error:
             # A model that cannot be loaded; errors of one that can be belong to their groups.
             self._send(StartRefused(str(error)))
             os._exit(FAULT_STATUS)
+
+    def _run_changes(self) -> None:
+        self._is_up.wait()
+        while True:
+            change = self._changes.get()
+            if isinstance(change, LoadModel):
+                self._load_beside(change)
+            else:
+                self._models.unload(change.version)
+
+    def _load_beside(self, change: LoadModel) -> None:
+        try:
+            self._models.load_beside(change.version, change.source)
+        except ConfigurationError as error:
+            self._send(ModelRefused(change.version, str(error)))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+            free_memory()
+            reason = f"the model {change.version} cannot be loaded beside the others ({type(error).__name__})"
+            self._send(ModelRefused(change.version, reason))
 
     def _submit(self, group: Group) -> None:
         translator = self._models.begin(group.model_version, len(group.sources))

@@ -15,6 +15,7 @@ from ..stage import Stage
 from .attempt_book import AttemptBook, DatabaseAttemptBook, MemoryAttemptBook
 from .device import Device
 from .keeper import DevicePolicy, Keeper
+from .model_source import ModelSource
 from .reception import Reception
 
 log = structlog.get_logger(__name__)
@@ -118,6 +119,30 @@ class EngineStage(Stage):
                 keeper.device.end(0.0)
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
+
+    def load_beside(self, version: str, source: ModelSource) -> None:
+        """Have every device take one more model while it goes on with the others; any thread may ask."""
+        for keeper in self._keepers:
+            keeper.models.load(version, source)
+
+    def has(self, version: str) -> bool:
+        """Whether every device has the model."""
+        return all(keeper.models.has(version) for keeper in self._keepers)
+
+    def refusal(self, version: str) -> str | None:
+        """Why a device did not take a model."""
+        refusals = (keeper.models.refusal(version) for keeper in self._keepers)
+        return next((reason for reason in refusals if reason is not None), None)
+
+    def unload(self, version: str) -> bool:
+        """Have the model leave every device where nothing of it is left; whether it has left them all by now.
+
+        Ask again until it has. A segment of this version that comes later is translated all the same.
+        """
+        for keeper in self._keepers:
+            if keeper.models.has(version):
+                keeper.models.unload(version)
+        return not any(keeper.models.has(version) for keeper in self._keepers)
 
     def _roomiest(self) -> tuple[Keeper, Room] | None:
         rooms = [(keeper, room) for keeper in self._keepers if (room := keeper.room()) is not None]

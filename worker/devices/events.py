@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ...model.translation import Translation
+from .model_source import ModelSource
 
 
 class Fault(StrEnum):
@@ -26,6 +27,21 @@ class Group:
     length_penalty: float
     sources: tuple[tuple[int, ...], ...]
     priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadModel:
+    """To be loaded beside the others while they go on; `ModelLoaded` or `ModelRefused` says how that ended."""
+
+    version: str
+    source: ModelSource
+
+
+@dataclass(frozen=True, slots=True)
+class UnloadModel:
+    """To leave, unless something of it is on the device; a group that comes later brings it back."""
+
+    version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +87,21 @@ class ModelLoaded:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelRefused:
+    """A model that was to be loaded beside the others cannot be: a sentence says why. They go on."""
+
+    version: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUnloaded:
+    """A model left because it was asked to."""
+
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """The device is up: it has loaded what fits, and each model has translated a plain word."""
 
@@ -100,4 +131,5 @@ class Died:
     detail: str
 
 
-Event = Answered | Unanswered | ModelLoaded | Ready | StartRefused | Beat | Died
+ModelChange = LoadModel | UnloadModel
+Event = Answered | Unanswered | ModelLoaded | ModelRefused | ModelUnloaded | Ready | StartRefused | Beat | Died

@@ -21,7 +21,20 @@ from .attempt_book import AttemptBook
 from .device import Device, DeviceGoneError, DeviceLostError, ModelBrokenError
 from .device_room import DeviceRoom, RoomPolicy
 from .entry import Entry
-from .events import Answered, Beat, Died, Event, Fault, ModelFacts, ModelLoaded, Ready, StartRefused, Unanswered
+from .events import (
+    Answered,
+    Beat,
+    Died,
+    Event,
+    Fault,
+    ModelLoaded,
+    ModelRefused,
+    ModelUnloaded,
+    Ready,
+    StartRefused,
+    Unanswered,
+)
+from .models_of_device import ModelsOfDevice
 from .open_groups import OpenGroup, OpenGroups
 from .reception import Reception
 from .restarts import Restarts
@@ -51,6 +64,7 @@ class Keeper:
 
     def __init__(self, pipeline: Pipeline, device: Device, policy: DevicePolicy, book: AttemptBook) -> None:
         self.device = device
+        self.models = ModelsOfDevice(device, pipeline.metrics)
         self.failure: BaseException | None = None
         self.last_beat_seconds = time.monotonic()
         # Set when there may be room again, and when there will be none any more.
@@ -64,7 +78,6 @@ class Keeper:
         self._room = DeviceRoom(policy.room, answers_at_once=device.answers_at_once)
         self._open = OpenGroups()
         self._trials = Trials()
-        self._facts: dict[str, ModelFacts] = {}
         self._restarts = Restarts(device.name)
         self._watch = Watch(policy.silent_seconds, time.monotonic())
         self._beat = Beat(0, is_loading=False, rows_used=0, rows_free=0)
@@ -185,6 +198,10 @@ class Keeper:
                 self._take_beat(event)
             case ModelLoaded():
                 self._note_model(event)
+            case ModelRefused():
+                self.models.refused(event.version, event.reason)
+            case ModelUnloaded():
+                self.models.left(event.version)
             case StartRefused():
                 raise DeviceLostError(event.sentence)
             case Died():
@@ -205,7 +222,7 @@ class Keeper:
             group.failed.append((entry, Unanswered(group.number, (), Fault.ERROR, UNSOUND)))
         if sound:
             self._deadly_texts = 0
-            self._answering.translated(group, sound, self._facts[group.pool.model_version])
+            self._answering.translated(group, sound, self.models.facts[group.pool.model_version])
         self._close_if_done(group)
 
     def _take_faults(self, event: Unanswered) -> None:
@@ -267,7 +284,7 @@ class Keeper:
         log.error("device_died", device=self.device.name, fault=died.fault, detail=died.detail, groups=len(groups))
         self._pipeline.metrics.devices_up.dec()
         self._pipeline.metrics.device_restarts.labels(died.fault).inc()
-        self._facts.clear()
+        self.models.died(died.detail)
         self._beat = Beat(0, is_loading=False, rows_used=0, rows_free=0)
         # The last that is added is tried first.
         for group in reversed(groups):
@@ -374,16 +391,5 @@ class Keeper:
 
     def _note_model(self, event: ModelLoaded) -> None:
         self._watch.moved(time.monotonic())
-        for version in event.evicted:
-            self._facts.pop(version, None)
-        self._facts[event.facts.version] = event.facts
-        self._room.loaded(self._facts, time.monotonic())
-        self._pipeline.metrics.model_loads.inc()
-        self._pipeline.metrics.model_evictions.inc(len(event.evicted))
-        log.info(
-            "model_loaded",
-            model=event.facts.version,
-            runs_on=event.facts.runs_on,
-            seconds=round(event.seconds, 2),
-            evicted=len(event.evicted),
-        )
+        self.models.loaded(event)
+        self._room.loaded(self.models.facts, time.monotonic())

@@ -6,8 +6,9 @@ from collections import deque
 from ...model.decoding import SearchOptions
 from ...model.translation import Translation
 from .device import PROBE
-from .events import Answered, Event, Fault, Group, ModelFacts, ModelLoaded, Ready, Unanswered
+from .events import Answered, Event, Fault, Group, ModelFacts, ModelLoaded, ModelRefused, Ready, Unanswered
 from .faults import fault_of
+from .model_source import ModelSource
 from .segment_translator import SegmentTranslator
 
 
@@ -40,6 +41,16 @@ class LocalDevice:
             self._events.append(Unanswered(group.number, places, fault, detail, model_fault))
         else:
             self._events.append(Answered(group.number, tuple(enumerate(translations))))
+
+    def load(self, version: str, source: ModelSource) -> None:  # noqa: ARG002
+        """Refused: this device is its one translator."""
+        self._events.append(ModelRefused(version, f"the device {self.name} has one model, and cannot take {version}"))
+
+    def unload(self, version: str) -> None:
+        """Its translator stays."""
+
+    def forget(self, version: str) -> None:
+        """It never had another."""
 
     def receive(self, timeout_seconds: float) -> list[Event]:
         """What `submit` left; never blocks longer than it must."""

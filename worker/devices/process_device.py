@@ -1,15 +1,19 @@
 """A device in a process of its own: started by spawn, fed through a pipe. Knows no model."""
 
 import atexit
+import contextlib
 import multiprocessing
 import os
+import threading
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
 from .child import serve
 from .device import DeviceGoneError
 from .device_models import DeviceOrder
-from .events import Died, Event, Fault, Group
+from .events import Died, Event, Fault, Group, LoadModel, ModelChange, UnloadModel
+from .model_source import ModelSource
 
 # Never fork: Kafka's client, and CUDA, do not survive it.
 _SPAWN = multiprocessing.get_context("spawn")
@@ -25,6 +29,9 @@ class ProcessDevice:
     def __init__(self, order: DeviceOrder) -> None:
         self.name = order.device
         self._order = order
+        # Guards the order together with the connection to the process that was given it.
+        self._ordering = threading.Lock()
+        self._sending = threading.Lock()
         self._process: SpawnProcess | None = None
         self._connection: Connection | None = None
         self._said: Died | None = None
@@ -39,14 +46,15 @@ class ProcessDevice:
         self.end(END_SECONDS)
         ours, theirs = _SPAWN.Pipe()
         self._said = None
-        self._process = _SPAWN.Process(
-            target=serve, args=(theirs, self._order, os.getpid()), name=f"dragoman-device-{self.name}", daemon=True
-        )
-        try:
-            self._process.start()
-        finally:
-            theirs.close()
-        self._connection = ours
+        with self._ordering:
+            self._process = _SPAWN.Process(
+                target=serve, args=(theirs, self._order, os.getpid()), name=f"dragoman-device-{self.name}", daemon=True
+            )
+            try:
+                self._process.start()
+            finally:
+                theirs.close()
+            self._connection = ours
         # At its exit, multiprocessing would wait for a process that waits for us.
         atexit.register(self.end, END_SECONDS)
 
@@ -56,9 +64,23 @@ class ProcessDevice:
         if connection is None:
             raise DeviceGoneError(f"the device {self.name} is not running")
         try:
-            connection.send(group)
+            with self._sending:
+                connection.send(group)
         except OSError as error:
             raise DeviceGoneError(f"the device {self.name} has ended") from error
+
+    def load(self, version: str, source: ModelSource) -> None:
+        """See `Device.load`."""
+        self._change(lambda order: order.with_model(version, source), LoadModel(version, source))
+
+    def unload(self, version: str) -> None:
+        """See `Device.unload`."""
+        self._change(lambda order: order.with_spare(version), UnloadModel(version))
+
+    def forget(self, version: str) -> None:
+        """See `Device.forget`."""
+        with self._ordering:
+            self._order = self._order.without_model(version)
 
     def receive(self, timeout_seconds: float) -> list[Event]:
         """What came; the last of a process that has ended is `Died`."""
@@ -86,6 +108,15 @@ class ProcessDevice:
         if self._connection is not None:
             self._connection.close()
         self._process = self._connection = None
+
+    def _change(self, reorder: Callable[[DeviceOrder], DeviceOrder], change: ModelChange) -> None:
+        """Tell the process that runs, and every later one by its order."""
+        with self._ordering:
+            self._order = reorder(self._order)
+            connection = self._connection
+        if connection is not None:
+            with self._sending, contextlib.suppress(OSError):
+                connection.send(change)
 
     def _died(self) -> Died:
         process = self._process

@@ -79,6 +79,13 @@ class Scheduler:
         """Segments of a lane that wait for a batch."""
         return sum(queue.lanes[lane].rows for queue in self._pools.values())
 
+    def holds(self, model_version: str) -> bool:
+        """Whether a segment of this version waits."""
+        return any(
+            pool.model_version == model_version and any(queue.lanes[lane].rows for lane in LANES)
+            for pool, queue in self._pools.items()
+        )
+
     def add(self, pool: Pool, segment: Segment) -> bool:
         """Let a segment wait; False when one with the same pieces waits or runs: then one of them is translated."""
         queue = self._pools.get(pool)

@@ -38,6 +38,11 @@ class WaitingRoom:
         with self._changed:
             return len(self._scheduler)
 
+    def holds(self, model_version: str) -> bool:
+        """Whether a segment of this version waits for a batch."""
+        with self._changed:
+            return self._scheduler.holds(model_version)
+
     def add(self, segments: Iterable[tuple[Pool, Segment]]) -> None:
         """Let segments wait."""
         coalesced = 0

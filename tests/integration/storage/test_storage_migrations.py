@@ -181,6 +181,38 @@ def test_sums_stay_when_they_are_put_together_by_the_day_and_taken_apart(databas
     assert plain.execute(text("SELECT sum(rows)::int FROM daily_volume")).scalar_one() == 1000
 
 
+def test_model_versions_stay_when_the_registry_comes_and_goes(database_url: str, plain: Connection) -> None:
+    versions = "SELECT id, content_sha256, card, first_used_at FROM model_version ORDER BY id"
+    upgrade(database_url, "0004")
+    plain.execute(
+        text(
+            "INSERT INTO model_version (id, source_languages, target_languages, content_sha256, card) "
+            "SELECT 'm@' || n, '{en}', '{fr}', n, '{\"markdown\": \"x\"}' FROM generate_series(1, 5) AS n"
+        )
+    )
+    before = plain.execute(text(versions)).all()
+    upgrade(database_url)
+    assert plain.execute(text(versions)).all() == before
+    plain.execute(
+        text(
+            "INSERT INTO model_version (id, source_languages, target_languages, content_sha256, card, first_used_at, "
+            "registered_at, artifact_url, pairs) "
+            "VALUES ('new@1', '{en}', '{fr}', 'n', '{}', NULL, now(), 'u', '{en-fr}')"
+        )
+    )
+    plain.execute(
+        text(
+            "INSERT INTO deployment (source_language, target_language, model_version_id, role, started_by, why) "
+            "VALUES ('en', 'fr', 'new@1', 'production', 'x', 'y')"
+        )
+    )
+    downgrade(database_url, "0004")
+    assert plain.execute(text(versions)).all()[:5] == before
+    assert plain.execute(text("SELECT count(*) FROM model_version WHERE first_used_at IS NULL")).scalar_one() == 0
+    upgrade(database_url)
+    assert plain.execute(text("SELECT count(*) FROM deployment")).scalar_one() == 0
+
+
 def test_indexes_and_constraints_equal_the_metadata_when_the_database_is_upgraded(
     database_url: str, plain: Connection
 ) -> None:

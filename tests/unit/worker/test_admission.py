@@ -23,6 +23,14 @@ def admission(build: Any) -> Admission:
     return Admission(build.identity, ServedModels([EchoTranslator()]), SearchOptions(beam_size=4, length_penalty=1.0))
 
 
+def pool(build: Any, admission: Admission, **changes: Any) -> Pool:
+    """The pool in which a job waits."""
+    job = build.job(**changes)
+    (segment,) = admission.tokenise([(build.delivery(build.job_message(job)), job)], now_seconds=0.0)
+    assert isinstance(segment, Segment)
+    return admission.pool(segment)
+
+
 def reason(outcome: TranslationJob | Outcome) -> str | None:
     assert isinstance(outcome, Outcome)
     assert outcome.row is not None
@@ -86,13 +94,13 @@ def test_a_text_is_rejected_when_the_model_cannot_read_all_of_it(build: Any, adm
 
 
 def test_jobs_share_a_pool_when_they_ask_for_what_is_default(build: Any, admission: Admission) -> None:
-    explicit = build.job(options=TranslationOptions(beam_size=4, length_penalty=1.0))
-    assert admission.pool(build.job()) == admission.pool(explicit) == Pool("en", "fr", "echo@0", 4, 1.0)
+    explicit = TranslationOptions(beam_size=4, length_penalty=1.0)
+    assert pool(build, admission) == pool(build, admission, options=explicit) == Pool("en", "fr", "echo@0", 4, 1.0)
 
 
 def test_a_length_penalty_of_zero_is_not_the_default(build: Any, admission: Admission) -> None:
-    job = build.job(options=TranslationOptions(length_penalty=0.0))
-    assert admission.pool(job) == Pool("en", "fr", "echo@0", 4, 0.0)
+    options = TranslationOptions(length_penalty=0.0)
+    assert pool(build, admission, options=options) == Pool("en", "fr", "echo@0", 4, 0.0)
 
 
 class NamingTranslator(EchoTranslator):
@@ -137,7 +145,7 @@ def both(build: Any) -> Admission:
 def test_a_job_goes_to_the_model_that_serves_it(
     build: Any, both: Admission, changes: dict[str, Any], version: str
 ) -> None:
-    assert both.pool(build.job(**changes)).model_version == version
+    assert pool(build, both, **changes).model_version == version
 
 
 def test_a_job_is_rejected_when_the_model_it_asks_for_has_not_its_pair(build: Any, both: Admission) -> None:

@@ -22,6 +22,7 @@ from dragoman.worker.devices.events import (
     Unanswered,
 )
 from dragoman.worker.devices.keeper import MOST_DEADLY_TEXTS, DevicePolicy, Keeper
+from dragoman.worker.devices.model_source import ModelSource
 from dragoman.worker.pipeline import Pipeline
 from dragoman.worker.scheduling.pool import Pool
 from dragoman.worker.work import Outcome
@@ -39,6 +40,7 @@ class ScriptedDevice:
         self.groups: list[Group] = []
         self.events: list[Event] = []
         self.starts = 0
+        self.asked: list[tuple[str, str]] = []
 
     def start(self) -> None:
         self.starts += 1
@@ -46,6 +48,15 @@ class ScriptedDevice:
 
     def submit(self, group: Group) -> None:
         self.groups.append(group)
+
+    def load(self, version: str, source: ModelSource) -> None:
+        self.asked.append(("load", version))
+
+    def unload(self, version: str) -> None:
+        self.asked.append(("unload", version))
+
+    def forget(self, version: str) -> None:
+        self.asked.append(("forget", version))
 
     def receive(self, timeout_seconds: float) -> list[Event]:
         events, self.events = self.events, []

@@ -1,5 +1,7 @@
 """Checkpoints on devices in processes of their own: what they answer, and which of them are loaded."""
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -7,44 +9,34 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from dragoman.errors import ConfigurationError
-from dragoman.model.architectures.transformer import Transformer, TransformerConfig
-from dragoman.model.checkpoint import Checkpoint, save_checkpoint
 from dragoman.model.decoding import SearchOptions
 from dragoman.model.source_side import SourceSide
 from dragoman.model.translator import Translator
 from dragoman.model.vocabularies.subwords import SubwordVocabulary
+from dragoman.tests.tiny_checkpoints import SENTENCES, save_tiny, tiny_vocabulary
 from dragoman.tests.unit.worker.devices.poison import MODULE
 from dragoman.worker.devices.device import DeviceLostError
-from dragoman.worker.devices.model_source import CheckpointSource, EngineChoice, ImportedSource, model_sources
-
-SENTENCES = (
-    "The baker sells warm bread in the morning.",
-    "Le boulanger vend du pain chaud le matin.",
-    "My sister reads a long book near the window.",
-    "Ma sœur lit un long livre près de la fenêtre.",
+from dragoman.worker.devices.model_source import (
+    CheckpointSource,
+    EngineChoice,
+    ImportedSource,
+    ModelSource,
+    model_sources,
 )
+
 FLOAT32 = EngineChoice("native", "float32", threads=1)
 
 
 @pytest.fixture(scope="module")
 def vocabulary() -> SubwordVocabulary:
-    return SubwordVocabulary.train(SENTENCES, 300)
+    return tiny_vocabulary()
 
 
 @pytest.fixture
 def checkpoint(vocabulary: SubwordVocabulary, tmp_path: Path) -> Callable[..., Path]:
     """Saves a small network with random weights."""
-
-    def save(name: str, pair: tuple[str, str] = ("en", "fr")) -> Path:
-        torch.manual_seed(len(name))
-        shape = TransformerConfig(len(vocabulary), 16, 2, 32, 1, 1, max_positions=128)
-        network = Transformer(shape).eval().requires_grad_(requires_grad=False)
-        save_checkpoint(Checkpoint(name, (pair,), network, vocabulary, "# small\n"), tmp_path / name)
-        return tmp_path / name
-
-    return save
+    return lambda name, pair=("en", "fr"): save_tiny(tmp_path / name, vocabulary, pair)
 
 
 def wait_for(bench: Any, side: SourceSide, texts: list[str]) -> dict[str, tuple[str, float]]:
@@ -80,6 +72,92 @@ def test_the_least_recently_used_model_leaves_when_memory_is_short(bench: Any, c
     # Two at the start; the third, which put out the second; the second again, which put out the third.
     assert bench.metric("model_loads_total") == 4
     assert bench.metric("model_evictions_total") == 2
+
+
+@pytest.fixture
+def beside(bench: Any, checkpoint: Callable[..., Path], until: Callable[..., None]) -> tuple[SourceSide, SourceSide]:
+    """A stage that runs with one model, and was given another."""
+    old, new = checkpoint("one"), checkpoint("second")
+    bench.start(CheckpointSource(old, FLOAT32)).start()
+    wait_for(bench, SourceSide.load(old), ["bread"])
+    side = SourceSide.load(new)
+    bench.stage.load_beside(side.version, CheckpointSource(new, FLOAT32))
+    until(lambda: bench.stage.has(side.version), "the other model is there")
+    return SourceSide.load(old), side
+
+
+def test_a_model_that_comes_beside_another_translates(bench: Any, beside: tuple[SourceSide, SourceSide]) -> None:
+    assert wait_for(bench, beside[1], ["bread"]) != wait_for(bench, beside[0], ["bread"])
+
+
+def test_a_model_that_was_unloaded_comes_back_for_a_late_segment(
+    bench: Any, beside: tuple[SourceSide, SourceSide], until: Callable[..., None]
+) -> None:
+    before = wait_for(bench, beside[0], ["bread"])
+    until(lambda: bench.stage.unload(beside[0].version), "the first model is gone")
+    loads = bench.metric("model_loads_total")
+
+    assert wait_for(bench, beside[0], ["bread"]) == before
+    assert bench.metric("model_loads_total") == loads + 1
+
+
+def test_both_models_are_there_again_when_the_device_was_killed(
+    bench: Any, beside: tuple[SourceSide, SourceSide], until: Callable[..., None]
+) -> None:
+    os.kill(bench.devices[0].process_id, signal.SIGKILL)
+    until(lambda: bench.metric("device_restarts_total", fault="exited"), "the device has died")
+    until(lambda: bench.stage.has(beside[1].version), "it has come back")
+
+    assert wait_for(bench, beside[1], ["bread"])
+    assert wait_for(bench, beside[0], ["bread"])
+
+
+def test_a_late_segment_is_translated_when_its_device_was_killed_after_its_model_had_left(
+    bench: Any, beside: tuple[SourceSide, SourceSide], until: Callable[..., None]
+) -> None:
+    until(lambda: bench.stage.unload(beside[0].version), "the first model is gone")
+    os.kill(bench.devices[0].process_id, signal.SIGKILL)
+    until(lambda: bench.metric("device_restarts_total", fault="exited"), "the device has died")
+
+    assert wait_for(bench, beside[0], ["bread"])
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (ImportedSource(f"{MODULE}:Broken"), "fails on every text"),
+        (ImportedSource("dragoman.nowhere:Model"), "cannot be imported"),
+        (CheckpointSource(Path("nowhere"), FLOAT32), "no checkpoint folder"),
+        (ImportedSource(f"{MODULE}:Deadly"), "the device died while it loaded"),
+    ],
+    ids=["broken", "not importable", "gone", "lethal"],
+)
+def test_a_model_that_cannot_be_loaded_is_refused_and_the_others_go_on(
+    bench: Any, checkpoint: Callable[..., Path], until: Callable[..., None], source: ModelSource, reason: str
+) -> None:
+    folder = checkpoint("one")
+    side = SourceSide.load(folder)
+    bench.start(CheckpointSource(folder, FLOAT32)).start()
+    wait_for(bench, side, ["bread"])
+    bench.stage.load_beside("new@1", source)
+    until(lambda: bench.stage.refusal("new@1"), "it is refused")
+
+    assert reason in bench.stage.refusal("new@1")
+    assert wait_for(bench, side, ["window"])
+
+
+def test_a_model_that_does_not_fit_beside_the_others_is_refused(
+    bench: Any, checkpoint: Callable[..., Path], until: Callable[..., None]
+) -> None:
+    folders = [checkpoint("one"), checkpoint("second")]
+    side = SourceSide.load(folders[0])
+    bench.start(CheckpointSource(folders[0], FLOAT32), memory_bytes=4 * side.weights + 8).start()
+    wait_for(bench, side, ["bread"])
+    bench.stage.load_beside("new@1", CheckpointSource(folders[1], FLOAT32))
+    until(lambda: bench.stage.refusal("new@1"), "it is refused")
+
+    assert "DRAGOMAN_MODEL_MEMORY_BYTES" in bench.stage.refusal("new@1")
+    assert bench.metric("model_evictions_total") == 0
 
 
 def test_the_stage_fails_when_a_model_does_not_fit_the_memory_at_all(

@@ -1,0 +1,1 @@
+"""Serves what the model registry says, and changes over while it works."""
