@@ -1,5 +1,6 @@
 """`dragoman history export`: every text exactly, in every format; whole files or none; written down."""
 
+import errno
 import hashlib
 import json
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import pyarrow.parquet
 import pytest
 from click.testing import CliRunner, Result
 from dragoman.cli.main import dragoman
-from dragoman.errors import ConfigurationError, TransientError
+from dragoman.errors import ConfigurationError, DragomanError, TransientError
 from dragoman.storage.engine import create_database_engine, transaction
 from dragoman.storage.history import HistoryFilter
 from dragoman.storage.history_export import ExportFormat, ExportOrder, estimated_rows, export_history
@@ -243,16 +244,39 @@ def test_nothing_is_left_and_the_export_is_written_down_when_the_database_goes_m
     assert recorded.values("SELECT sha256 FROM export_log") == [None]
 
 
-def test_nothing_is_left_when_the_export_is_interrupted(recorded: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", FORMATS)
+def test_nothing_is_left_when_the_export_is_interrupted(recorded: Any, tmp_path: Path, name: ExportFormat) -> None:
+    with transaction(recorded.engine) as connection:
+        connection.execute(text(MANY), {"rows": 40_000})
+
     def interrupted(_: int) -> None:
         raise KeyboardInterrupt
 
     def export() -> None:
-        with new_file(tmp_path / "rows.csv") as file:
-            export_history(recorded.engine, ExportOrder("csv"), file, interrupted)
+        with new_file(tmp_path / "rows") as file:
+            export_history(recorded.engine, ExportOrder(name), file, interrupted)
 
     with pytest.raises(KeyboardInterrupt):
         export()
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sentence_is_raised_when_the_disk_refuses(tmp_path: Path) -> None:
+    def fill() -> None:
+        with new_file(tmp_path / "rows") as file:
+            file.write(b"begun")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(DragomanError, match="No space left on device"):
+        fill()
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_is_refused_when_it_cannot_be_written_down(recorded: Any, tmp_path: Path) -> None:
+    with pytest.raises(DragomanError, match="not UTF-8"):
+        run(tmp_path / "rows\udcff.csv")
 
     assert list(tmp_path.iterdir()) == []
 

@@ -91,7 +91,6 @@ def test_a_search_finds_the_same_rows_in_order_whichever_way_documents_are_found
     monkeypatch.setattr(search, "FIRST_LOOK", 2)
     monkeypatch.setattr(search, "FIRST_ROWS", 2)
     monkeypatch.setattr(search, "RARE", rare)
-    monkeypatch.setattr(search_index, "RUN", 8)
     for number in range(1, 21):
         record(bench, number, source_text="Sugar." if number % 5 else "Salt.")
     maintain(bench.engine)
