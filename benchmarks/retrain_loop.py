@@ -34,14 +34,13 @@ from dragoman.worker.registry.artifacts import fetch
 from sqlalchemy import Engine
 
 PAIR = ("en", "fr")
-CORRECTIONS, REPLAYED = 500, 6_000
+CORRECTIONS, REPLAYED = 500, 12_000
 CAR = re.compile(r"\bcar\b", re.IGNORECASE)
 WRONG, RIGHT = re.compile(r"voiture", re.IGNORECASE), re.compile(r"bagnole", re.IGNORECASE)
 CONFIG = """
 pair = "en-fr"
 corpus = "corrections"
-corpus_weight = 6
-dev = ["replay/dev.en-fr.tsv"]
+corpus_weight = 4
 test = ["replay/dev.en-fr.tsv"]
 max_pieces = 60
 
@@ -49,7 +48,7 @@ max_pieces = 60
 path = "replay/train.en-fr.tsv"
 
 [optimiser]
-learning_rate = 3e-4
+learning_rate = 1e-4
 warmup_steps = 10
 
 [run]
@@ -125,7 +124,7 @@ def in_production(engine: Engine) -> tuple[str, Path, dict[str, object]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--steps", type=int, default=150, help="of the training")
+    parser.add_argument("--steps", type=int, default=60, help="of the training")
     parser.add_argument("--keep", type=Path, help="folder to work in, which stays")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dragoman-retrain-") as temporary:

@@ -117,7 +117,7 @@ def test_a_killed_run_is_gone_on_with_and_what_learned_nothing_but_two_sentences
     journal = json.loads((run / "retrain.json").read_text())
     assert list(journal) == ["begun", "trained", "registered", "ended"]
     assert journal["ended"]["outcome"] == "gate_closed"
-    steps = [json.loads(line)["step"] for line in (run / "training" / "metrics.jsonl").open()]
+    steps = [json.loads(line)["step"] for line in (run / "training" / "metrics.jsonl").read_text().splitlines()]
     assert steps == sorted(steps)
 
 

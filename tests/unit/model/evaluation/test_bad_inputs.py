@@ -30,7 +30,7 @@ class Stub:
 
 
 def found(answer: Callable[[str], str], pair: tuple[str, str] = ("en", "fr")) -> dict[str, str]:
-    return try_bad_inputs(Stub(answer), pair).found  # type: ignore[arg-type]
+    return try_bad_inputs(Stub(answer), pair).found
 
 
 def fail_on_emoji(text: str) -> str:
@@ -59,7 +59,7 @@ def test_english_given_back_is_a_fault_of_a_model_that_reads_english(pair: tuple
 
 def test_the_longest_text_fits_the_model() -> None:
     stub = Stub(lambda _: "bien")
-    try_bad_inputs(stub, ("en", "fr"))  # type: ignore[arg-type]
+    try_bad_inputs(stub, ("en", "fr"))
     assert 500 < max(map(len, stub.seen)) <= 600
 
 
@@ -69,8 +69,8 @@ def test_a_script_that_the_pair_has_is_no_bad_input() -> None:
 
 def test_only_what_the_other_version_does_not_fail_on_is_an_objection() -> None:
     loops, well = Stub(lambda _: "non " * 40), Stub(fail_on_emoji)
-    worse = judge(loops, well, ("en", "fr"), [])  # type: ignore[arg-type]
-    same = judge(loops, loops, ("en", "fr"), [])  # type: ignore[arg-type]
+    worse = judge(loops, well, ("en", "fr"), [])
+    same = judge(loops, loops, ("en", "fr"), [])
 
     assert "on the bad input 'empty' it repeats itself without end" in worse.objections
     assert not any("emoji" in one for one in worse.objections)
@@ -78,5 +78,5 @@ def test_only_what_the_other_version_does_not_fail_on_is_an_objection() -> None:
 
 
 def test_a_first_version_must_only_raise_no_error() -> None:
-    assert judge(Stub(lambda _: "non " * 40), None, ("en", "fr"), []).passed  # type: ignore[arg-type]
-    assert not judge(Stub(fail_on_emoji), None, ("en", "fr"), []).passed  # type: ignore[arg-type]
+    assert judge(Stub(lambda _: "non " * 40), None, ("en", "fr"), []).passed
+    assert not judge(Stub(fail_on_emoji), None, ("en", "fr"), []).passed
