@@ -12,12 +12,11 @@ from ..model.corpora.language_check import LanguageCheck
 from ..settings import load_settings
 from ..storage.engine import create_database_engine
 from ..storage.history import HistoryFilter
-from ..worker.corpus_export import CorpusOrder, export_corpus
+from ..storage.text_cipher import cipher_of
+from ..worker.corpus_export import MIN_SCRIPT_SHARE, CorpusOrder, export_corpus
 from .history_export import who
 from .history_filters import moments
 
-# Of the letters of a text, in the script of its language, where that is known.
-MIN_SCRIPT_SHARE = 0.5
 ORIGINS: dict[str | None, tuple[Origin, ...]] = {
     None: ("correction", "model"),
     "corrections": ("correction",),
@@ -58,9 +57,10 @@ def export_command(folder: Path, force: bool, licence: str, only: str | None, **
         **{name: chosen[name] for name in ("client_id", "model_version_id", "since", "until")},
     )
     order = CorpusOrder(filters, _rules(languages, chosen), ORIGINS[only], who(), licence)
-    engine = create_database_engine(load_settings().database_url.get_secret_value(), application_name="dragoman-corpus")
+    settings = load_settings()
+    engine = create_database_engine(settings.database_url.get_secret_value(), application_name="dragoman-corpus")
     try:
-        result = export_corpus(engine, order, folder)
+        result = export_corpus(engine, order, folder, cipher_of(settings.text_keys))
     finally:
         engine.dispose()
     for line in _summary(result):

@@ -1,7 +1,7 @@
 """`dragoman retrain CONFIG.toml`: from corrections to a version in production, unattended. Each step is done once."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from ..settings import Settings, load_settings
 from ..storage.deployments import Reason, find_open
 from ..storage.engine import transaction
 from ..storage.models import RegisteredVersion, find_version
+from ..worker.corpus_export import EmptyCorpusError, corrections_order, export_corpus
 from ..worker.logs import configure_logging
 from ..worker.registry.artifacts import fetch
 from .database import database_engine, database_transaction
@@ -31,6 +32,7 @@ log = structlog.get_logger(__name__)
 
 INTERRUPTED, GATE_CLOSED = 130, 3
 LAST_STEP = "ended"
+EXPORTED = "corpus"
 
 
 class RetrainBusyError(DragomanError):
@@ -92,7 +94,9 @@ def _retrained(run: _Run) -> str:
     """Do what is left to do; what came of it, in a sentence."""
     pair = run.config.languages
     base = _base(run)
-    corpus = read_corpus(resolve(run.config.corpus, run.folder), pair)
+    if run.config.corpus is None and (few := _exported(run)) < run.config.fewest_segments:
+        return f"{few} corrections are too few to learn from ({run.config.fewest_segments} are asked for)"
+    corpus = _corpus(run)
     if corpus.segments < run.config.fewest_segments:
         return f"{corpus.segments} segments are too few to learn from ({run.config.fewest_segments} are asked for)"
     checkpoint = run.journal.folder / "checkpoint"
@@ -106,6 +110,24 @@ def _retrained(run: _Run) -> str:
     if current is None or current.model_version_id != version.id:
         _promote(run, version, corpus)
     return f"{version.id} is promoted, {base.id} was before"
+
+
+def _exported(run: _Run) -> int:
+    """Write the corrections that people have made until now, once a run; returns how many there are to learn from."""
+    if "exported" not in run.journal:
+        segments = 0
+        with suppress(EmptyCorpusError), database_engine(run.settings, "dragoman-retrain") as engine:
+            order = corrections_order(run.config.languages, "dragoman retrain")
+            written = export_corpus(engine, order, run.journal.folder / EXPORTED)
+            segments = written.kept["train", "correction"]
+        run.journal.done("exported", segments=segments)
+    return int(run.journal["exported"]["segments"])
+
+
+def _corpus(run: _Run) -> Corpus:
+    named = run.config.corpus
+    folder = run.journal.folder / EXPORTED if named is None else resolve(named, run.folder)
+    return read_corpus(folder, run.config.languages)
 
 
 def _base(run: _Run) -> RegisteredVersion:

@@ -44,7 +44,8 @@ class RetrainConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     pair: LanguagePair
-    corpus: str
+    # A folder with train, dev and test; without it, the corrections in the database.
+    corpus: str | None = None
     corpus_weight: float = Field(1.0, gt=0)
     fewest_segments: int = Field(100, ge=1)
     replay: tuple[Replay, ...] = ()

@@ -35,5 +35,6 @@ def _part(folder: Path, part: str, pair: Pair) -> Path:
 
 
 def _candidates(folder: Path, part: str, pair: Pair) -> Iterator[Path]:
-    for name in (f"{part}.{'-'.join(pair)}.tsv", f"{part}.tsv"):
+    # The second as `dragoman corpus export` names it.
+    for name in (f"{part}.{'-'.join(pair)}.tsv", f"{part}.correction.{'-'.join(pair)}.tsv", f"{part}.tsv"):
         yield from folder.glob(f"{name}*")

@@ -22,15 +22,18 @@ BOUND: Mapping[str, str] = MappingProxyType(
     {
         "translation": "client_id = ANY ({clients})",
         "usage": "client_id = ANY ({clients})",
+        "usage_day": "client_id = ANY ({clients})",
+        "latency_day": "client_id = ANY ({clients})",
         "watermark": "name = 'usage'",
     }
 )
-CLIENT_VIEWS = ("usage_by_hour", "daily_volume", "daily_latency", "daily_rejects")
+CLIENT_VIEWS = ("usage_by_hour", "usage_by_day", "latency_by_day", "daily_volume", "daily_latency", "daily_rejects")
 # These say what others cost and when: not for a role that is bound to a client.
-WHOLE_TABLES = ("batch", "batch_usage", "model_version")
+WHOLE_TABLES = ("batch", "batch_usage", "model_version", "deployment")
 WHOLE_VIEWS = ("batch_usage_by_hour", "daily_padding", "daily_cost")
 # Words of everybody's texts.
-TEXT_TABLES = ("search_document", "search_word")
+TEXT_TABLES = ("search_document", "search_word", "correction", "shadow_translation")
+TEXT_VIEWS = ("current_correction",)
 # With the prefix of its policies a name has at most the 63 bytes that PostgreSQL keeps.
 POLICY, LONGEST_ROLE_BYTES = "only_", 58
 OPEN_POLICY = "whoever_is_granted"
@@ -72,9 +75,9 @@ def grant_access(connection: Connection, role: str, access: Access, actor: str) 
     _require_role(connection, role, access)
     _take_away(connection, role)
     columns = ", ".join(FIGURE_COLUMNS + (TEXT_COLUMNS if access.texts else ()))
-    relations = [*CLIENT_VIEWS, "usage", "watermark"]
+    relations = [*CLIENT_VIEWS, *(table for table in BOUND if table != "translation")]
     if not access.clients:
-        relations += [*WHOLE_TABLES, *WHOLE_VIEWS, *(TEXT_TABLES if access.texts else ())]
+        relations += [*WHOLE_TABLES, *WHOLE_VIEWS, *((*TEXT_TABLES, *TEXT_VIEWS) if access.texts else ())]
     _run(connection, f"GRANT SELECT ({columns}) ON translation TO %1$I", role)
     _run(connection, f"GRANT SELECT ON {', '.join(relations)} TO %1$I", role)
     if access.clients:
@@ -110,7 +113,7 @@ def _require_role(connection: Connection, role: str, access: Access) -> None:
 
 
 def _take_away(connection: Connection, role: str) -> None:
-    relations = ", ".join([*metadata.tables, *CLIENT_VIEWS, *WHOLE_VIEWS])
+    relations = ", ".join([*metadata.tables, *CLIENT_VIEWS, *WHOLE_VIEWS, *TEXT_VIEWS])
     _run(connection, f"REVOKE ALL ON {relations} FROM %1$I", role)
     for table in BOUND:
         _run(connection, f"DROP POLICY IF EXISTS %1$I ON {table}", POLICY + role)

@@ -1,4 +1,4 @@
-"""Corrections that hold today, as pairs to learn from. Knows which corrections are over."""
+"""Corrections that hold today, as pairs to learn from. The view knows which those are."""
 
 from collections.abc import Iterator
 
@@ -7,12 +7,9 @@ from sqlalchemy import Connection, text
 from .corpus_pairs import FETCHED, StoredPair
 from .history import HistoryFilter
 
-# A correction that another one supersedes, or that was withdrawn, is over; one whose successor was withdrawn is too.
 CURRENT = """
-SELECT source_text, target_text FROM correction
-WHERE withdrawn_at IS NULL AND source_text IS NOT NULL AND target_text IS NOT NULL
-  AND NOT EXISTS (SELECT 1 FROM correction AS later WHERE later.supersedes = correction.id)
-  AND source_language = :source_language AND target_language = :target_language
+SELECT source_text, target_text FROM current_correction
+WHERE source_language = :source_language AND target_language = :target_language
   AND (CAST(:client_id AS text) IS NULL OR client_id = :client_id)
   AND (CAST(:since AS timestamptz) IS NULL OR created_at >= :since)
   AND (CAST(:until AS timestamptz) IS NULL OR created_at < :until)

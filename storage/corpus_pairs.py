@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 
 from .history import HistoryFilter
 from .tables import translation
+from .text_cipher import TextCipher
 
 # Rows fetched at once.
 FETCHED = 5_000
@@ -25,15 +26,25 @@ class StoredPair(NamedTuple):
     made_by: str | None = None
 
 
-def translated_pairs(connection: Connection, filters: HistoryFilter) -> Iterator[StoredPair]:
-    """What a model wrote, the latest first; its copies from the cache and for twins are left out."""
+def translated_pairs(
+    connection: Connection, filters: HistoryFilter, cipher: TextCipher | None = None
+) -> Iterator[StoredPair]:
+    """What a model wrote, the latest first; its copies from the cache and for twins are left out.
+
+    So are encrypted texts whose key the cipher has not.
+    """
     columns = translation.c
+    texts = (columns.source_text, columns.target_text)
     rows = (
-        select(columns.source_text, columns.target_text, columns.score, columns.model_version_id)
+        select(columns.job_id, columns.text_key, *texts, columns.score, columns.model_version_id)
         .where(filters.condition(), columns.status == "translated", columns.answered_by == "model")
-        .where(columns.source_text.is_not(None), columns.target_text.is_not(None))
+        .where(*(column.is_not(None) for column in texts))
         .order_by(columns.recorded_at.desc())
     )
     with connection.execute(rows, execution_options={"yield_per": FETCHED}) as found:
-        for source, target, score, version in found:
-            yield StoredPair(source, target, "model", score, version)
+        for job_id, key, source, target, score, version in found:
+            if key is None:
+                yield StoredPair(source, target, "model", score, version)
+            elif cipher is not None and cipher.knows(key):
+                opened = cipher.open_values(key, job_id, {"source_text": source, "target_text": target})
+                yield StoredPair(opened["source_text"], opened["target_text"], "model", score, version)

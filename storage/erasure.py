@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, Row, text
 from ..errors import DragomanError
 from .bulk import array_literal
 from .engine import transaction
+from .erasure_elsewhere import DROP_SHADOWS, erase_elsewhere, found_elsewhere
 from .outbox_texts import drop_events_containing
 from .search_index import drop_documents, lock_documents
 from .text_cipher import TextCipher, required
@@ -66,6 +67,8 @@ class Progress:
 
 def find(engine: Engine, scope: Scope, cipher: TextCipher | None = None) -> Iterator[Progress]:
     """Count what `erase` would remove, a batch at a time."""
+    for elsewhere in found_elsewhere(engine, scope):
+        yield Progress(elsewhere.table, elsewhere.looked_at, len(elsewhere.keys), elsewhere.earliest)
     for place in TEXT_PLACES:
         for rows, meant in _batches(engine, place, scope, cipher):
             yield _progress(place, rows, meant)
@@ -77,6 +80,9 @@ def erase(engine: Engine, scope: Scope, cipher: TextCipher | None = None) -> Ite
     Rows that are recorded meanwhile may be passed over. Raises `DragomanError` where a text is looked for in encrypted
     ones and `cipher` has not their key.
     """
+    for elsewhere in found_elsewhere(engine, scope):
+        erased = erase_elsewhere(engine, elsewhere)
+        yield Progress(elsewhere.table, elsewhere.looked_at, erased, elsewhere.earliest)
     for place in TEXT_PLACES:
         for rows, meant in _batches(engine, place, scope, cipher):
             if meant:
@@ -155,7 +161,8 @@ def _empty(connection: Connection, place: TextPlace, rows: Sequence[Row[Any]]) -
     connection.exec_driver_sql(emptied, (array_literal((row.key for row in rows), str),))
     jobs = [row.job_id for row in rows if row.job_id is not None]
     drop_documents(connection, jobs)
-    connection.exec_driver_sql(DROP_EVENTS, (array_literal(jobs, str),))
+    for drop in (DROP_EVENTS, DROP_SHADOWS):
+        connection.exec_driver_sql(drop, (array_literal(jobs, str),))
     connection.execute(text(NOTE), {"name": ERASED})
 
 

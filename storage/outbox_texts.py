@@ -25,8 +25,8 @@ def drop_events_containing(
     """
     wanted = normalised(containing)
     with connection.execute(select(outbox), execution_options={"yield_per": FETCHED}) as rows:
-        events = ((row.id, opened_event(row, cipher).payload) for row in rows)
-        found = [number for number, payload in events if _is_meant(bytes(payload), wanted, client_id)]
+        events = ((row.event_id, opened_event(row, cipher).payload) for row in rows)
+        found = [event_id for event_id, payload in events if _is_meant(bytes(payload), wanted, client_id)]
     delete_events(connection, found)
     return len(found)
 

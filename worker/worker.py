@@ -93,12 +93,14 @@ class Worker:
         self.engine = EngineStage(
             self.pipeline, serving.devices, _device_policy(settings, len(serving.models)), database
         )
-        self.shadow = ShadowStage(self.pipeline, database, shadow_order(settings), settings.beam_size)
+        cipher = cipher_of(settings.text_keys)
+        self.shadow = ShadowStage(
+            self.pipeline, database, shadow_order(settings), settings.beam_size, may_record=cipher is None
+        )
         self.registry: RegistryFollower | None = None
         if serving.routes is not None:
             served = Served(admission, self.engine, self.shadow, serving.routes, settings.registry_seconds)
             self.registry = RegistryFollower(self.pipeline, database, served, keeping_as_set(settings))
-        cipher = cipher_of(settings.text_keys)
         self.settler = Settler(self.pipeline, database, publisher, cipher)
         self.relay = Relay(self.pipeline, database, publisher, cipher)
         self.privacy_watch = PrivacyWatch(self.pipeline, database)

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 
+from dragoman.compose.local.service import Service, ServiceFailedError
 from dragoman.tests.faults import poison
 from dragoman.tests.faults.arena import Arena
 from dragoman.tests.faults.conditions import CLEAR, Charge, Conditions
@@ -54,9 +55,22 @@ def kill_broker(arena: Arena, _: random.Random) -> Undo:
     return arena.ground.stack.kafka.start
 
 
-def freeze_broker(arena: Arena, _: random.Random) -> Undo:
-    arena.ground.stack.kafka.pause()
-    return arena.ground.stack.kafka.resume
+def _frozen(service: Service) -> Undo | None:
+    """Freeze it, unless another disturbance has it down; then that one counts alone."""
+    try:
+        service.pause()
+    except ServiceFailedError:
+        return None
+
+    def thaw() -> None:
+        with suppress(ServiceFailedError):
+            service.resume()
+
+    return thaw
+
+
+def freeze_broker(arena: Arena, _: random.Random) -> Undo | None:
+    return _frozen(arena.ground.stack.kafka)
 
 
 def kill_postgres(arena: Arena, _: random.Random) -> Undo:
@@ -64,9 +78,8 @@ def kill_postgres(arena: Arena, _: random.Random) -> Undo:
     return arena.ground.stack.postgres.start
 
 
-def freeze_postgres(arena: Arena, _: random.Random) -> Undo:
-    arena.ground.stack.postgres.pause()
-    return arena.ground.stack.postgres.resume
+def freeze_postgres(arena: Arena, _: random.Random) -> Undo | None:
+    return _frozen(arena.ground.stack.postgres)
 
 
 def terminate_backends(arena: Arena, _: random.Random) -> None:

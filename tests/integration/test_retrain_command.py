@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 from dragoman.cli.models_registry import register_folder
+from dragoman.schemas.corrections import Correction
 from dragoman.settings import load_settings
+from dragoman.storage.corrections import record_corrections
 from dragoman.storage.deployments import Reason, find_open, promote
 from dragoman.storage.engine import create_database_engine, transaction
 from dragoman.storage.migrate import upgrade
@@ -24,7 +26,7 @@ pytestmark = [pytest.mark.services, pytest.mark.timeout(400)]
 PATIENCE_SECONDS = 200.0
 CONFIG = """
 pair = "en-fr"
-corpus = "corrections"
+{corpus}
 fewest_segments = {fewest}
 max_pieces = 60
 optimiser = {{ learning_rate = {rate} }}
@@ -59,8 +61,10 @@ def base(engine: Engine, database_url: str, tmp_path: Path, monkeypatch: pytest.
 
 @pytest.fixture
 def retrain(base: str, tmp_path: Path) -> Retrain:
-    def start(steps: int = 5, fewest: int = 1, rate: float = 1e-3) -> "subprocess.Popen[str]":
-        (tmp_path / "retrain.toml").write_text(CONFIG.format(steps=steps, fewest=fewest, rate=rate))
+    def start(
+        steps: int = 5, fewest: int = 1, rate: float = 1e-3, corpus: str = 'corpus = "corrections"'
+    ) -> "subprocess.Popen[str]":
+        (tmp_path / "retrain.toml").write_text(CONFIG.format(steps=steps, fewest=fewest, rate=rate, corpus=corpus))
         command = [sys.executable, "-m", "dragoman", "retrain", "retrain.toml"]
         return subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -128,6 +132,47 @@ def test_nothing_is_trained_on_too_few_segments(base: str, retrain: Retrain, eng
     assert "2 segments are too few" in output
     assert in_production(engine) == base
     assert not (runs(tmp_path)[0] / "training").exists()
+
+
+def correct(engine: Engine, count: int) -> None:
+    names = [f"{first}{second}" for first in ("Ann", "Bert", "Carl", "Dora") for second in ("a", "e", "i", "o", "u")]
+    with transaction(engine) as connection:
+        record_corrections(
+            connection,
+            [
+                Correction(
+                    source_text=f"My friend {names[n % 20]} has {n} red apples and a dog.",
+                    target_text=f"Mon amie {names[n % 20]} a {n} pommes rouges et un chien.",
+                    source_language="en",
+                    target_language="fr",
+                    author="Ada",
+                )
+                for n in range(count)
+            ],
+        )
+
+
+@pytest.mark.parametrize("count", [0, 4])
+def test_nothing_is_trained_on_too_few_corrections(base: str, retrain: Retrain, engine: Engine, count: int) -> None:
+    correct(engine, count)
+    code, output = ended(retrain(corpus="", fewest=50))
+
+    assert code == 0
+    assert "corrections are too few" in output
+    assert in_production(engine) == base
+
+
+def test_corrections_in_the_database_are_learned_when_no_folder_is_named(
+    base: str, retrain: Retrain, engine: Engine, tmp_path: Path
+) -> None:
+    correct(engine, 200)
+    code, output = ended(retrain(corpus="", fewest=50))
+
+    assert code in (0, 3), output  # so short a training may be kept out by the gate
+    assert list(runs(tmp_path)[0].glob("corpus/train.correction.en-fr.tsv.gz"))
+    with transaction(engine) as connection:
+        assert connection.execute(text("SELECT count(*) FROM export_log")).scalar_one() == 1
+        assert connection.execute(text("SELECT count(*) FROM model_version")).scalar_one() == 2
 
 
 def test_a_second_run_of_the_pair_is_refused(retrain: Retrain, engine: Engine, tmp_path: Path) -> None:

@@ -41,13 +41,18 @@ END_SECONDS = 2.0
 class ShadowStage(Stage):
     """One process with the shadows of all pairs, and the queue before it."""
 
-    def __init__(self, pipeline: Pipeline, database: Engine, order: DeviceOrder, beam_size: int) -> None:
-        """`order` names the device and what its process needs, without models."""
+    def __init__(
+        self, pipeline: Pipeline, database: Engine, order: DeviceOrder, beam_size: int, *, may_record: bool = True
+    ) -> None:
+        """`order` names the device and what its process needs, without models.
+
+        Where texts are encrypted it may not record: shadows then do nothing, and the log says so.
+        """
         # Not the worker's own: it goes on without this stage.
         super().__init__("shadow", threading.Event())
         self._pipeline = pipeline
         self._database = database
-        self._order, self._beam_size = order, beam_size
+        self._order, self._beam_size, self._may_record = order, beam_size, may_record
         self._wanted: Mapping[Pair, DeployedModel] = {}
         self._running: Mapping[Pair, DeployedModel] = {}
         self._device: ProcessDevice | None = None
@@ -56,6 +61,9 @@ class ShadowStage(Stage):
 
     def serve(self, shadows: Mapping[Pair, DeployedModel]) -> None:
         """Have these shadows from now on; any thread may call it."""
+        if shadows and not self._may_record:
+            log.warning("shadows_left_out", reason="texts are encrypted, and what shadows write is not")
+            return
         self._wanted = dict(shadows)
         self._pipeline.shadows.watch(shadows.keys())
 

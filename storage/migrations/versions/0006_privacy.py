@@ -21,8 +21,9 @@ REFUSE_ALL = """
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON audit_event
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_audit_change()
 """
-# The views of 0002. From now on they read with the rights of whoever asks, so that row security holds there too.
+# The views of 0002 and 0005. From now on they read with the rights of whoever asks: row security holds there too.
 VIEWS = (
+    "current_correction",
     "usage_by_hour",
     "batch_usage_by_hour",
     "daily_volume",

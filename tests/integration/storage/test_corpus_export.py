@@ -1,7 +1,7 @@
 """`dragoman corpus export`: from rows and corrections to a corpus that training reads."""
 
 import json
-from collections.abc import Iterator
+from base64 import b64encode
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,38 +14,35 @@ from dragoman.errors import ConfigurationError
 from dragoman.model.corpora.corpus_file import CorpusFile
 from dragoman.model.corpora.formats import read_pairs
 from dragoman.model.corpora.stream import PairStream
+from dragoman.schemas.corrections import Correction, Signature
+from dragoman.storage.corrections import record_corrections, withdraw
 from dragoman.storage.engine import transaction
 from dragoman.storage.settlement import settle
+from dragoman.storage.text_cipher import TextCipher
 from sqlalchemy import text
 
 from .conftest import NOON, Workbench
 
 pytestmark = pytest.mark.services
 
-# The columns of corrections that an export reads, until they have a migration of their own.
-CORRECTIONS = """
-CREATE TABLE IF NOT EXISTS correction (
-  id uuid PRIMARY KEY, job_id uuid, client_id text, source_language text NOT NULL, target_language text NOT NULL,
-  source_text text NOT NULL, target_text text NOT NULL, author text NOT NULL, reason text, origin text NOT NULL,
-  supersedes uuid, withdrawn_at timestamptz, created_at timestamptz NOT NULL
-)
-"""
-CORRECT = """
-INSERT INTO correction (id, client_id, source_language, target_language, source_text, target_text, author, origin,
-  supersedes, withdrawn_at, created_at)
-VALUES (:id, :client, 'en', :target_language, :source, :target, 'a', 'cli', :supersedes, :withdrawn, :at)
-"""
-
 
 class Corrector:
     def __init__(self, bench: Workbench) -> None:
         self.bench = bench
 
-    def correct(self, number: int, source: str, target: str, **changes: Any) -> None:
-        plain = {"target_language": "fr", "client": "someone", "supersedes": None, "withdrawn": None}
-        values = {"id": UUID(int=number), "source": source, "target": target, "at": NOON + timedelta(hours=number)}
+    def correct(self, number: int, source: str, target: str, **changes: Any) -> UUID:
+        """A correction that was written so many hours after noon."""
+        plain = {"source_language": "en", "target_language": "fr", "client_id": "someone", "author": "a"}
+        one = Correction(**{**plain, "source_text": source, "target_text": target, **changes})
         with transaction(self.bench.engine) as connection:
-            connection.execute(text(CORRECT), {**plain, **values, **changes})
+            (written,) = record_corrections(connection, [one])
+            moment = {"id": written.id, "at": NOON + timedelta(hours=number)}
+            connection.execute(text("UPDATE correction SET created_at = :at WHERE id = :id"), moment)
+        return written.id
+
+    def withdraw(self, correction_id: UUID) -> None:
+        with transaction(self.bench.engine) as connection:
+            withdraw(connection, correction_id, Signature(author="a"))
 
     def record(self, number: int, source: str | None, target: str | None, **changes: Any) -> None:
         plain = {"source_text": source, "target_text": target, "answered_by": "model"}
@@ -53,14 +50,9 @@ class Corrector:
 
 
 @pytest.fixture
-def desk(bench: Workbench, history_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Corrector]:
+def desk(bench: Workbench, history_url: str, monkeypatch: pytest.MonkeyPatch) -> Corrector:
     monkeypatch.setenv("DRAGOMAN_DATABASE_URL", history_url)
-    with transaction(bench.engine) as connection:
-        connection.execute(text(CORRECTIONS))
-        connection.execute(text("TRUNCATE correction CASCADE"))
-    yield Corrector(bench)
-    with transaction(bench.engine) as connection:
-        connection.execute(text("TRUNCATE correction CASCADE"))
+    return Corrector(bench)
 
 
 def export(folder: Path, *options: str) -> Result:
@@ -99,8 +91,8 @@ def test_a_row_gives_nothing_when_a_text_of_it_was_erased_or_never_stored(
 def test_the_latest_correction_that_holds_is_learned_when_there_are_many(desk: Corrector, tmp_path: Path) -> None:
     desk.record(1, "One", "Une")
     desk.correct(1, "One", "Un (once)")
-    desk.correct(2, "One", "Un", supersedes=UUID(int=1))
-    desk.correct(3, "Two", "Deux (withdrawn)", withdrawn=NOON)
+    desk.correct(2, "One", "Un")
+    desk.withdraw(desk.correct(3, "Two", "Deux (withdrawn)"))
     desk.correct(4, "Three", "Drei", target_language="de")
     desk.correct(5, "Four", "Quatre (earlier)")
     desk.correct(6, "Four", "Quatre")
@@ -108,6 +100,22 @@ def test_the_latest_correction_that_holds_is_learned_when_there_are_many(desk: C
     export(tmp_path / "corpus")
 
     assert pairs(tmp_path / "corpus") == {("One", "Un"), ("Four", "Quatre")}
+
+
+def test_encrypted_texts_are_learned_with_their_key_and_passed_over_without(
+    desk: Corrector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cipher = TextCipher({"key": bytes(32)})
+    row = desk.bench.row(1, source_text="One", target_text="Un", answered_by="model")
+    settle(desk.bench.engine, cipher.seal(desk.bench.settlement(row)))
+    desk.record(2, "Two", "Deux")
+
+    export(tmp_path / "without")
+    monkeypatch.setenv("DRAGOMAN_TEXT_KEYS", "key=" + b64encode(bytes(32)).decode())
+    export(tmp_path / "with")
+
+    assert pairs(tmp_path / "without") == {("Two", "Deux")}
+    assert pairs(tmp_path / "with") == {("One", "Un"), ("Two", "Deux")}
 
 
 def test_a_row_is_the_latest_models_when_a_source_was_translated_twice(desk: Corrector, tmp_path: Path) -> None:
