@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -35,6 +35,7 @@ from dragoman.storage.leases import LeaseRequest, acquire_leases
 from dragoman.storage.maintenance import maintain
 from dragoman.storage.migrate import upgrade
 from dragoman.storage.models import ModelVersion, register_model_version
+from dragoman.storage.partitions import make_partition, missing_months
 from dragoman.storage.records import BatchRow, HistoryRow, OutboxEvent, PartitionProgress, Settlement
 from dragoman.storage.settlement import settle
 from dragoman.storage.tables import translation
@@ -177,6 +178,8 @@ def fill(engine: Engine, sentences: Sequence[Sequence[str]], rows: int) -> None:
             text("INSERT INTO sentence VALUES (:number, :source, :target)"),
             [{"number": number, "source": pair[0], "target": pair[1]} for number, pair in enumerate(sentences)],
         )
+        for month in missing_months(connection, datetime.now(UTC) - timedelta(days=365), ahead=12):
+            make_partition(connection, month)
     for first in range(0, rows, FILLED):
         bounds = {"first": first, "last": min(first + FILLED, rows) - 1, "all": rows}
         with transaction(engine) as connection:
