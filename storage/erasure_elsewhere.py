@@ -39,11 +39,11 @@ class Elsewhere(NamedTuple):
     table: str
     looked_at: int
     keys: frozenset[object]
-    earliest: datetime | None
+    earliest: datetime
 
 
 def found_elsewhere(engine: Engine, scope: "Scope") -> Iterator[Elsewhere]:
-    """Look through these tables. Retention is no concern of theirs: nothing comes for a scope with times."""
+    """What is meant in these tables, if anything is. Retention does not concern them: a scope with times means none."""
     if scope.since is not None or scope.before is not None:
         return
     wanted = None if scope.containing is None else normalised(scope.containing)
@@ -64,13 +64,12 @@ def found_elsewhere(engine: Engine, scope: "Scope") -> Iterator[Elsewhere]:
                     key = row["chain" if table == "correction" else "job_id"]
                     keys.add(bytes(key) if isinstance(key, memoryview) else key)
                     times.append(row["at"])
-        yield Elsewhere(table, looked_at, frozenset(keys), min(times, default=None))
+        if keys:
+            yield Elsewhere(table, looked_at, frozenset(keys), min(times))
 
 
 def erase_elsewhere(engine: Engine, found: Elsewhere) -> int:
     """Delete what was found; returns how many rows that were."""
-    if not found.keys:
-        return 0
     of_corrections = found.table == "correction"
     statement = DROP_CORRECTIONS if of_corrections else DROP_SHADOWS
     keys = array_literal(found.keys, bytea if of_corrections else str)

@@ -3,15 +3,12 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select
 
-HAS_LOG = "SELECT to_regclass('export_log') IS NOT NULL"
-# What was recorded first decides: an export made before that cannot hold any of it.
-SINCE = "SELECT * FROM export_log WHERE at >= :earliest ORDER BY at"
+from .tables import export_log
 
 
 def exports_since(connection: Connection, earliest: datetime) -> list[dict[str, Any]]:
-    """Entries of the log of exports from that moment on; none where no log is kept."""
-    if not connection.execute(text(HAS_LOG)).scalar_one():
-        return []
-    return [dict(row) for row in connection.execute(text(SINCE), {"earliest": earliest}).mappings()]
+    """Entries of the log from that moment on: an export made before the first text was recorded cannot hold it."""
+    entries = select(export_log).where(export_log.c.at >= earliest).order_by(export_log.c.at)
+    return [dict(row) for row in connection.execute(entries).mappings()]

@@ -111,7 +111,7 @@ def test_encrypted_texts_are_learned_with_their_key_and_passed_over_without(
     desk.record(2, "Two", "Deux")
 
     export(tmp_path / "without")
-    monkeypatch.setenv("DRAGOMAN_TEXT_KEYS", "key=" + b64encode(bytes(32)).decode())
+    monkeypatch.setenv("DRAGOMAN_TEXT_KEYS", "key:" + b64encode(bytes(32)).decode())
     export(tmp_path / "with")
 
     assert pairs(tmp_path / "without") == {("Two", "Deux")}
@@ -186,7 +186,7 @@ def test_a_folder_stays_as_it_is_when_force_is_not_given(desk: Corrector, tmp_pa
 
 
 def test_a_sentence_is_raised_and_nothing_is_left_when_no_pair_is_fit(desk: Corrector, tmp_path: Path) -> None:
-    desk.correct(1, "One", "")
+    desk.record(1, "One", "")
 
     with pytest.raises(ConfigurationError, match="1 empty"):
         export(tmp_path / "corpus")

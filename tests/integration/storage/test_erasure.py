@@ -2,7 +2,6 @@
 
 import json
 from base64 import b64encode
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -203,14 +202,14 @@ def commands(everywhere: Any, history_url: str, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
-def export_log(commands: Any) -> Iterator[None]:
-    columns = "id bigint, at timestamptz NOT NULL, path text NOT NULL"
+def export_log(commands: Any) -> None:
     with transaction(commands.engine) as connection:
-        connection.execute(text(f"CREATE TABLE export_log ({columns})"))
-        connection.execute(text("INSERT INTO export_log VALUES (1, '2001-01-01', 'old.csv'), (2, now(), 'new.csv')"))
-    yield
-    with transaction(commands.engine) as connection:
-        connection.execute(text("DROP TABLE export_log"))
+        connection.execute(
+            text(
+                "INSERT INTO export_log (at, who, kind, filters, path) VALUES "
+                "('2001-01-01', 'ada', 'history', '{}', 'old.csv'), (now(), 'ada', 'history', '{}', 'new.csv')"
+            )
+        )
 
 
 def run(*arguments: str, answer: str = "") -> Result:
