@@ -5,7 +5,8 @@
 A worker with `--registry` has a backlog of different texts. While it translates, another version of the shipped model
 (the same weights in 8 bits) is promoted, then rolled back. `swap-pause-seconds`: the longest time in which no job was
 recorded, from the change in the registry until the new version has translated for a while, beside the longest of the
-same worker without a change. `swap-lost-jobs`: offsets that were passed, less rows of the history.
+same worker without a change. `swap-lost-jobs`: offsets that were passed, less those of
+them that have a row in the history.
 """
 
 import argparse
@@ -37,6 +38,13 @@ from sqlalchemy import Engine, text
 PAIR, WHY = ("en", "fr"), Reason("a benchmark", "to measure it")
 # So many rows of a version before the next change.
 ROWS = 600
+# Offsets that the leases have passed, less those of them that have a row.
+LOST = """
+SELECT sum(next_offset) - (
+  SELECT count(*) FROM translation JOIN ingest_lease ON topic = kafka_topic AND partition = kafka_partition
+  WHERE kafka_offset < next_offset)
+FROM ingest_lease
+"""
 PATIENCE_SECONDS = 600.0
 
 
@@ -100,8 +108,7 @@ def measure(work: Work, engine: Engine, versions: tuple[str, str]) -> tuple[list
     recorded = moments(engine)
     steady = pause(recorded, recorded[1], first)
     pauses = [pause(recorded, first, second), pause(recorded, second, recorded[-1])]
-    passed = value(engine, "SELECT coalesce(sum(next_offset), 0) FROM ingest_lease")
-    return pauses, steady, passed - value(engine, "SELECT count(*) FROM translation")
+    return pauses, steady, value(engine, LOST)
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from .models import Pair
 from .tables import shadow_translation, translation
@@ -36,7 +36,7 @@ def recent_rows(connection: Connection, span: Span) -> Sequence[VersionRow]:
     """What the model itself answered, failed on or refused; not what was recalled of it."""
     table = translation.c
     seconds = func.extract("epoch", table.recorded_at - table.started_at)
-    statement = select(table.status, table.source_text, table.target_text, table.score, seconds).where(
+    statement = select(table.status, _plain(table.source_text), _plain(table.target_text), table.score, seconds).where(
         table.source_language == span.pair[0],
         table.target_language == span.pair[1],
         table.model_version_id == span.model_version_id,
@@ -53,7 +53,7 @@ def shadow_rows(connection: Connection, span: Span) -> Sequence[VersionRow]:
     """What a shadow made of jobs, whoever answered them; without seconds, for nobody waited."""
     table, shadow = translation.c, shadow_translation.c
     statement = (
-        select(table.source_text, shadow.target_text, shadow.score)
+        select(_plain(table.source_text), shadow.target_text, shadow.score)
         .join(translation, table.job_id == shadow.job_id)
         .where(
             shadow.model_version_id == span.model_version_id,
@@ -65,3 +65,8 @@ def shadow_rows(connection: Connection, span: Span) -> Sequence[VersionRow]:
         .limit(span.limit)
     )
     return [VersionRow("translated", *row, None) for row in connection.execute(statement)]
+
+
+def _plain(text: ColumnElement[str]) -> ColumnElement[str | None]:
+    """The text of a row, NULL where it is encrypted: nothing can be said of that here."""
+    return case((translation.c.text_key.is_(None), text))
