@@ -64,7 +64,8 @@ def shadow_rows(connection: Connection, span: Span) -> Sequence[VersionRow]:
         .order_by(shadow.recorded_at.desc())
         .limit(span.limit)
     )
-    return [VersionRow("translated", *row, None) for row in connection.execute(statement)]
+    found = connection.execute(statement)
+    return [VersionRow("translated", source, target, score, None) for source, target, score in found]
 
 
 def _plain(text: ColumnElement[str]) -> ColumnElement[str | None]:
