@@ -23,10 +23,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
+from dragoman.benchmarks._pipeline import Work, published
 from dragoman.benchmarks._prerequisites import corpus
 from dragoman.benchmarks._table import figure, row, show
 from dragoman.benchmarks.retrain_loop import pairs_of
-from dragoman.benchmarks.worker import Work, published
 from dragoman.cli.models_registry import register_folder
 from dragoman.compose.local import LocalStack, StackOptions
 from dragoman.model.checkpoint import load_checkpoint, save_checkpoint

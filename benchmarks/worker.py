@@ -6,38 +6,31 @@
 least that a Python consumer can do with the same messages (`peers/bare_loop.py`). Each is timed from its first tenth
 of the jobs to its last, when all of it is recorded, published and, for ours, gone from the outbox.
 `end-to-end-over-engine`: segments/s of a worker with a shipped model against the bare engine on the same texts.
+`padding-ratio`: share of padding in batches, all English sentences of the development sets waiting, echo model.
+`interactive-p95-over-unloaded`: seconds from submission to history of a trickle of interactive jobs, with a backlog of
+bulk jobs and without.
 Both sides take turns, in processes of their own; a ratio is the median over turns, with its spread.
 """
 
 import argparse
 import gzip
 import json
-import os
 import random
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from uuid import uuid4
 
 import psycopg2
+from dragoman.benchmarks._pipeline import Work, local_stack, published, worker
 from dragoman.benchmarks._prerequisites import corpus
 from dragoman.benchmarks._table import Row, row, show
+from dragoman.benchmarks._worker_lanes import interactive, padding
 from dragoman.compose.local import LocalStack
-from dragoman.producer.kafka import KafkaPublisher
-from dragoman.producer.publisher import OutgoingMessage
-from dragoman.producer.topics import ensure_topics
-from dragoman.schemas.codec import encode
-from dragoman.schemas.jobs import TranslationJob, TranslationOptions
 from dragoman.schemas.topics import JOBS_BULK, RESULTS
-from dragoman.settings import Settings
-from dragoman.storage.migrate import upgrade
-from sqlalchemy.engine import make_url
 
 BARE_LOOP = Path(__file__).parent / "peers" / "bare_loop.py"
 ECHO_TEXTS = (
@@ -48,21 +41,7 @@ ECHO_TEXTS = (
 )
 LOOK_SECONDS = 0.02
 PATIENCE_SECONDS = 600.0
-ROWS = ("echo-over-bare-loop", "end-to-end-over-engine")
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """Jobs that lie ready in a topic of an installation of their own."""
-
-    settings: Settings
-    count: int
-
-    @property
-    def database_url(self) -> str:
-        """As psycopg2 wants it."""
-        url = make_url(self.settings.database_url.get_secret_value())
-        return url.set(drivername="postgresql").render_as_string(hide_password=False)
+ROWS = ("echo-over-bare-loop", "end-to-end-over-engine", "padding-ratio", "interactive-p95-over-unloaded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,67 +56,10 @@ class Speed:
         return self.jobs / self.seconds
 
 
-def published(stack: LocalStack, texts: Sequence[str], count: int) -> Work:
-    """Topics and a database of their own, and `count` jobs in the bulk lane."""
-    name = f"b{uuid4().hex[:8]}"
-    server = make_url(stack.database_url)
-    connection = psycopg2.connect(server.set(drivername="postgresql").render_as_string(hide_password=False))
-    connection.autocommit = True
-    connection.cursor().execute(f"CREATE DATABASE {name}")
-    connection.close()
-    settings = Settings(
-        kafka_bootstrap_servers=stack.kafka_bootstrap_servers,
-        database_url=server.set(database=name).render_as_string(hide_password=False),
-        topic_prefix=f"{name}.",
-        client_id="benchmark",
-    )
-    ensure_topics(settings)
-    upgrade(settings.database_url.get_secret_value())
-    _publish(settings, texts, count)
-    return Work(settings, count)
-
-
-def _publish(settings: Settings, texts: Sequence[str], count: int) -> None:
-    publisher = KafkaPublisher(settings)
-    topic = JOBS_BULK.full_name(settings.topic_prefix)
-    reports: list[str | None] = []
-    options = TranslationOptions(beam_size=1)
-    for number in range(count):
-        job = TranslationJob(
-            client_id=f"client-{number % 7}",
-            source_text=texts[number % len(texts)],
-            source_language="en",
-            target_language="fr",
-            lane="bulk",
-            options=options,
-        )
-        message = OutgoingMessage(topic, str(job.job_id).encode(), encode(job), [])
-        while not publisher.publish(message, lambda report: reports.append(report.error)):
-            publisher.poll(0.1)
-    while len(reports) < count:
-        publisher.poll(0.1)
-    publisher.close()
-    failures = [error for error in reports if error]
-    if failures:
-        sys.exit(f"{len(failures)} jobs were not published: {failures[0]}")
-
-
-def through_worker(work: Work, arguments: Sequence[str], variables: dict[str, str] | None = None) -> Speed:
+def through_worker(work: Work, arguments: Sequence[str]) -> Speed:
     """Let a worker process do the work, and look at its leases in the database."""
-    given = work.settings.model_dump(exclude_defaults=True) | {
-        "database_url": work.settings.database_url.get_secret_value(),
-        "health_port": 0,
-        "log_format": "json",
-        "log_level": "warning",
-    }
-    environment = os.environ | {f"DRAGOMAN_{name.upper()}": str(value) for name, value in given.items()}
-    command = [sys.executable, "-m", "dragoman", "worker", *arguments]
-    process = subprocess.Popen(command, env=environment | (variables or {}))
-    try:
+    with worker(work, arguments) as process:
         return _watched(work, process)
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
 def _watched(work: Work, process: "subprocess.Popen[bytes]") -> Speed:
@@ -226,13 +148,9 @@ def _row(name: str, sides: tuple[Sequence[Speed], Sequence[Speed]], told: tuple[
     return row(name, medians, ratios, told)
 
 
-MEASURES: dict[str, Callable[[LocalStack, argparse.Namespace], Row]] = dict(zip(ROWS, (echo, end_to_end), strict=True))
-
-
-@contextmanager
-def _stack() -> Iterator[LocalStack]:
-    with TemporaryDirectory(prefix="dragoman-bench-"), LocalStack() as stack:
-        yield stack
+MEASURES: dict[str, Callable[[LocalStack, argparse.Namespace], Row]] = dict(
+    zip(ROWS, (echo, end_to_end, padding, interactive), strict=True)
+)
 
 
 def main() -> None:
@@ -242,11 +160,14 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=60_000, help="of a turn with the echo model")
     parser.add_argument("--segments", type=int, default=6_000, help="of a turn with a real model")
+    parser.add_argument("--backlog", type=int, default=100_000, help="bulk jobs that wait beside interactive ones")
+    parser.add_argument("--calls", type=int, default=200, help="interactive jobs of a turn")
+    parser.add_argument("--model", action="store_true", help="interactive jobs through the default model, not the echo")
     options = parser.parse_args()
     names = options.rows.split(",") if options.rows else list(ROWS)
     if not set(names) <= set(ROWS):
         sys.exit(f"there is no row {', '.join(sorted(set(names) - set(ROWS)))}: take of {', '.join(ROWS)}")
-    with _stack() as stack:
+    with local_stack() as stack:
         rows = [MEASURES[name](stack, options) for name in names]
     show(rows, options.json)
 
