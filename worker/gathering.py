@@ -31,14 +31,16 @@ class UrgentFirst(Generic[Item]):
                 self._other.append(other)
             self._changed.notify()
 
-    def gather(self, most: int, timeout_seconds: float) -> list[Item]:
+    def gather(self, most: int, timeout_seconds: float, linger_seconds: float = 0.0) -> list[Item]:
         """What waits of one kind, list by list until there are `most` or more; blocks for a list, at most so long.
 
-        Urgent items come alone, so that what is done with them together is soon done.
+        Urgent items come alone, so that what is done with them together is soon done. The others wait for more of
+        their kind, at most `linger_seconds`, as long as nothing urgent comes.
         """
         items: list[Item] = []
         with self._changed:
-            self._changed.wait_for(lambda: self._urgent or self._other, timeout_seconds)
+            if self._changed.wait_for(lambda: self._urgent or self._other, timeout_seconds) and linger_seconds:
+                self._changed.wait_for(lambda: self._urgent or sum(map(len, self._other)) >= most, linger_seconds)
             takes_urgent = bool(self._urgent) and not (self._urgent_had_its_turn and self._other)
             lists = self._urgent if takes_urgent else self._other
             while lists and len(items) < most:

@@ -21,6 +21,8 @@ from .work import Outcome
 
 log = structlog.get_logger(__name__)
 
+# Bulk outcomes wait so long for others to share a transaction: each costs a flush to disk, whatever it holds.
+LINGER_SECONDS = 0.2
 # One transaction records at most about so many outcomes: enough to share its fixed cost, soon visible.
 SETTLEMENT_ROWS = 1_000
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.1, 5.0
@@ -30,18 +32,24 @@ class Settler(Stage):
     """Writes what is finished, in the order in which it finished."""
 
     def __init__(
-        self, pipeline: Pipeline, engine: Engine, publisher: EventPublisher, cipher: TextCipher | None = None
+        self,
+        pipeline: Pipeline,
+        engine: Engine,
+        publisher: EventPublisher,
+        cipher: TextCipher | None = None,
+        linger_seconds: float = 0.0,
     ) -> None:
         super().__init__("settler", pipeline.stopping)
         self._pipeline = pipeline
         self._engine = engine
         self._publisher = publisher
         self._cipher = cipher
+        self._linger_seconds = linger_seconds
         self.database_answers = True
 
     def work(self) -> None:
         """Settle everything that is finished by now."""
-        outcomes = self._pipeline.finished.gather(SETTLEMENT_ROWS, 0.5)
+        outcomes = self._pipeline.finished.gather(SETTLEMENT_ROWS, 0.5, self._linger_seconds)
         assignments = self._pipeline.assignments
         ours = [(outcome, assignments.counts(outcome.delivery)) for outcome in outcomes]
         self._drop([outcome for outcome, counts in ours if not counts])

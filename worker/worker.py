@@ -46,7 +46,7 @@ from .scheduling.policy import Policy
 from .scheduling.scheduler import Scheduler
 from .scheduling.translation_cache import TranslationCache
 from .scheduling.waiting_room import WaitingRoom
-from .settler import Settler
+from .settler import LINGER_SECONDS, Settler
 from .shutdown import Shutdown
 from .stage import Stage
 from .stuck_detector import StuckDetector
@@ -101,7 +101,7 @@ class Worker:
         if serving.routes is not None:
             served = Served(admission, self.engine, self.shadow, serving.routes, settings.registry_seconds)
             self.registry = RegistryFollower(self.pipeline, database, served, keeping_as_set(settings))
-        self.settler = Settler(self.pipeline, database, publisher, cipher)
+        self.settler = Settler(self.pipeline, database, publisher, cipher, LINGER_SECONDS)
         self.relay = Relay(self.pipeline, database, publisher, cipher)
         self.privacy_watch = PrivacyWatch(self.pipeline, database)
         self._publisher = publisher

@@ -45,6 +45,24 @@ def test_a_list_that_comes_while_somebody_waits_is_taken(lists: UrgentFirst[int]
     assert lists.gather(1, 30.0) == [7]
 
 
+def test_bulk_items_wait_for_others_and_come_when_there_are_enough(lists: UrgentFirst[int]) -> None:
+    lists.put([2])
+    threading.Timer(0.05, lists.put, ([4],)).start()
+    assert lists.gather(2, 30.0, linger_seconds=30.0) == [2, 4]
+
+
+def test_bulk_items_wait_no_longer_than_they_may(lists: UrgentFirst[int]) -> None:
+    lists.put([2])
+    assert lists.gather(10, 30.0, linger_seconds=0.05) == [2]
+
+
+def test_urgent_items_end_the_waiting_of_the_others(lists: UrgentFirst[int]) -> None:
+    lists.put([2])
+    threading.Timer(0.05, lists.put, ([1],)).start()
+    assert lists.gather(10, 30.0, linger_seconds=30.0) == [1]
+    assert lists.gather(10, 0.0) == [2]
+
+
 def test_nothing_comes_of_nothing(lists: UrgentFirst[int]) -> None:
     lists.put([])
     assert lists.empty()
