@@ -186,7 +186,7 @@ def test_a_shadow_translates_what_production_answers(
     shadows = "SELECT count(*) FROM shadow_translation"
     wait_until(lambda: installation.count(shadows) == len(texts), "the shadow has translated them too")
 
-    assert rows_of(installation, first) == len(texts)
+    wait_until(lambda: rows_of(installation, first) == len(texts), "production has recorded them")
     joined = installation.query(
         "SELECT t.source_text, s.target_text FROM shadow_translation s JOIN translation t USING (job_id) "
         f"WHERE s.model_version_id = '{second}'"
