@@ -18,7 +18,7 @@ APART_SECONDS = 0.05
 PATIENCE_SECONDS = 600.0
 LOOK_SECONDS = 0.1
 PADDING = "SELECT sum(padded_pieces - source_pieces)::float / sum(padded_pieces) FROM batch"
-DONE = "SELECT coalesce(sum(next_offset), 0) FROM ingest_lease WHERE topic LIKE '%%jobs.' || %s"
+DONE = "SELECT coalesce(sum(next_offset), 0)::bigint FROM ingest_lease WHERE topic LIKE '%%jobs.' || %s"
 LATENCIES = """
 SELECT extract(epoch FROM recorded_at - submitted_at)::float FROM translation WHERE lane = 'interactive'
 """
