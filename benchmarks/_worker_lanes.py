@@ -21,6 +21,7 @@ PADDING = "SELECT sum(padded_pieces - source_pieces)::float / sum(padded_pieces)
 DONE = "SELECT coalesce(sum(next_offset), 0)::bigint FROM ingest_lease WHERE topic LIKE '%%jobs.' || %s"
 LATENCIES = """
 SELECT extract(epoch FROM recorded_at - submitted_at)::float FROM translation WHERE lane = 'interactive'
+ORDER BY submitted_at
 """
 
 
@@ -106,6 +107,7 @@ def _beside(stack: LocalStack, options: argparse.Namespace, backlog: int) -> Bes
             time.sleep(APART_SECONDS)
         meanwhile = (look.value(DONE, "bulk") - done) / (time.perf_counter() - start)
         look.wait("interactive", options.calls + 1)
+        # The first one warmed the worker up.
         return Beside(look.values(LATENCIES)[1:], float(before), float(meanwhile))
 
 

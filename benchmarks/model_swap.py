@@ -10,7 +10,6 @@ them that have a row in the history.
 """
 
 import argparse
-import os
 import random
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
-from dragoman.benchmarks._pipeline import Work, published
+from dragoman.benchmarks._pipeline import Work, published, worker
 from dragoman.benchmarks._prerequisites import corpus
 from dragoman.benchmarks._table import figure, row, show
 from dragoman.benchmarks.retrain_loop import pairs_of
@@ -86,25 +85,14 @@ def changed(engine: Engine, change: Callable[..., object], *arguments: object) -
 
 def measure(work: Work, engine: Engine, versions: tuple[str, str]) -> tuple[list[float], float, int]:
     """Pauses of two changes, the longest without one, and how many jobs are missing."""
-    given = work.settings.model_dump(exclude_defaults=True) | {
-        "database_url": work.settings.database_url.get_secret_value(),
-        "health_port": 0,
-        "log_level": "warning",
-        "registry_seconds": 0.5,
-    }
-    environment = os.environ | {f"DRAGOMAN_{name.upper()}": str(one) for name, one in given.items()}
-    process = subprocess.Popen([sys.executable, "-m", "dragoman", "worker", "--registry"], env=environment)
     old, new = versions
-    try:
+    with worker(work, ["--registry"], registry_seconds=0.5) as process:
         until(lambda: rows_of(engine, old) > ROWS, process)
         first = changed(engine, promote, new, WHY)
         until(lambda: rows_of(engine, new) > ROWS, process)
         before = rows_of(engine, old)
         second = changed(engine, roll_back, WHY)
         until(lambda: rows_of(engine, old) > before + ROWS, process)
-    finally:
-        process.terminate()
-        process.wait(60)
     recorded = moments(engine)
     steady = pause(recorded, recorded[1], first)
     pauses = [pause(recorded, first, second), pause(recorded, second, recorded[-1])]

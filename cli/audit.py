@@ -1,6 +1,5 @@
 """`dragoman audit`: what people did to the history, and whether anybody tampered with that."""
 
-import json
 from datetime import UTC
 
 import click
@@ -9,6 +8,7 @@ from ..errors import DragomanError
 from ..settings import load_settings
 from ..storage.audit import AuditEvent, last_events, verify_chain
 from .database import database_transaction
+from .terminal import as_json, json_text
 
 
 @click.group()
@@ -18,13 +18,13 @@ def audit() -> None:
 
 @audit.command("list")
 @click.option("-n", "limit", type=click.IntRange(1), default=20, show_default=True, help="How many events.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
+@as_json
 def list_command(limit: int, as_json: bool) -> None:
     """Show the last events, the newest at the end."""
     with database_transaction(load_settings(), "dragoman-audit") as connection:
         events = last_events(connection, limit)
     for event in events:
-        click.echo(_json(event._asdict() | {"at": event.at.isoformat()}) if as_json else _line(event))
+        click.echo(json_text(event._asdict()) if as_json else _line(event))
     if not events and not as_json:
         click.echo("no audit event yet")
 
@@ -45,8 +45,4 @@ def verify_command(head: str | None) -> None:
 
 def _line(event: AuditEvent) -> str:
     when = f"{event.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
-    return f"{event.number}  {when}  {event.actor}  {event.action}  {_json(event.details)}"
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return f"{event.number}  {when}  {event.actor}  {event.action}  {json_text(event.details)}"

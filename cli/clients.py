@@ -1,6 +1,6 @@
 """`dragoman clients`: what is agreed with each client about keeping its texts."""
 
-import json
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -9,6 +9,7 @@ from ..settings import load_settings
 from ..storage.clients import Client, all_clients, set_client
 from .actor import by
 from .database import database_transaction
+from .terminal import as_json, json_text
 
 
 class RetentionDays(click.ParamType[int | None]):
@@ -32,13 +33,13 @@ def clients() -> None:
 
 
 @clients.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
+@as_json
 def list_command(as_json: bool) -> None:
     """Show every client that has an agreement or jobs."""
     with database_transaction(load_settings(), "dragoman-clients") as connection:
         known = all_clients(connection)
     for client in known:
-        click.echo(_json(client) if as_json else _line(client))
+        click.echo(json_text(asdict(client)) if as_json else _line(client))
     if not known and not as_json:
         click.echo("no client yet")
 
@@ -68,16 +69,3 @@ def _line(client: Client) -> str:
     kept = {None: "as set for all", 0: "for ever"}.get(client.retention_days, f"{client.retention_days} days")
     trace = "texts never stored" if client.no_trace else f"texts kept {kept}"
     return f"{client.id}  {client.name or '-'}  {trace}"
-
-
-def _json(client: Client) -> str:
-    return json.dumps(
-        {
-            "id": client.id,
-            "name": client.name,
-            "retention_days": client.retention_days,
-            "no_trace": client.no_trace,
-            "created_at": client.created_at and client.created_at.isoformat(),
-        },
-        ensure_ascii=False,
-    )

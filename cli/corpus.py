@@ -10,10 +10,10 @@ from ..model.corpora.cleaning import CleaningRules
 from ..model.corpora.harvest import Harvest, HarvestRules, Origin
 from ..model.corpora.language_check import LanguageCheck
 from ..settings import load_settings
-from ..storage.engine import create_database_engine
 from ..storage.history import HistoryFilter
 from ..storage.text_cipher import cipher_of
 from ..worker.corpus_export import MIN_SCRIPT_SHARE, CorpusOrder, export_corpus
+from .database import database_engine
 from .history_export import who
 from .history_filters import moments
 
@@ -58,11 +58,8 @@ def export_command(folder: Path, force: bool, licence: str, only: str | None, **
     )
     order = CorpusOrder(filters, _rules(languages, chosen), ORIGINS[only], who(), licence)
     settings = load_settings()
-    engine = create_database_engine(settings.database_url.get_secret_value(), application_name="dragoman-corpus")
-    try:
+    with database_engine(settings, "dragoman-corpus", connections=5) as engine:
         result = export_corpus(engine, order, folder, cipher_of(settings.text_keys))
-    finally:
-        engine.dispose()
     for line in _summary(result):
         click.echo(line, err=True)
 

@@ -9,14 +9,13 @@ from tempfile import NamedTemporaryFile
 import click
 
 from ..errors import ConfigurationError, DragomanError
-from ..settings import Settings, load_settings
+from ..settings import load_settings
 from ..storage.correction_import import ImportReport, ImportTerms, import_corrections
 from ..storage.correction_queries import CorrectionFilter, KeptCorrection, count_corrections, stream_corrections
-from ..storage.engine import create_database_engine
 from ..storage.interchange.entries import Entry, Fault, Languages
 from ..storage.interchange.formats import FORMATS, can_hold, format_of, reader_of, written
 from .corrections_options import author_option, reason_option, signature, source_option, tag, target_option
-from .database import database_transaction
+from .database import database_engine, database_transaction
 
 # More faults than that are counted, not listed: a file of another format would fill the screen.
 LISTED_FAULTS = 20
@@ -42,13 +41,15 @@ def import_command(
     origin, read = reader_of(file)
     languages, terms = Languages(tag(source), tag(target)), ImportTerms(origin, by.author, client_id, by.reason)
     faults = _FaultList()
-    engine = create_database_engine(_database_url(load_settings()), application_name="dragoman-corrections")
     try:
-        with file.open("rb") as opened, click.progressbar(length=file.stat().st_size, label=file.name) as bar:
+        with (
+            database_engine(load_settings(), "dragoman-corrections", connections=5) as engine,
+            file.open("rb") as opened,
+            click.progressbar(length=file.stat().st_size, label=file.name) as bar,
+        ):
             entries = _watched(read(opened, languages), lambda: bar.update(opened.tell() - bar.pos))
             report = import_corrections(engine, entries, terms, faults.add)
     finally:
-        engine.dispose()
         faults.show()
     _say(report)
 
@@ -147,7 +148,3 @@ def _write(file: Path, parts: Iterable[str]) -> None:
                 raise
     except OSError as error:
         raise ConfigurationError(f"{file} cannot be written: {error.strerror}") from error
-
-
-def _database_url(settings: Settings) -> str:
-    return settings.database_url.get_secret_value()

@@ -1,17 +1,16 @@
 """Options that the commands about corrections share, and what is made of them."""
 
-import getpass
-
 import click
 from pydantic import ValidationError
 
 from ..errors import ConfigurationError
 from ..schemas.corrections import Signature
 from ..schemas.languages import normalised_tag
+from .actor import account
 
 source_option = click.option("-s", "--source", metavar="LANGUAGE", help="Language of the source text, e.g. en.")
 target_option = click.option("-t", "--target", metavar="LANGUAGE", help="Language of the translation, e.g. fr.")
-author_option = click.option("--author", default=getpass.getuser, metavar="NAME", help="Who says so. Default: you.")
+author_option = click.option("--author", default=account, metavar="NAME", help="Who says so. Default: you.")
 reason_option = click.option("--reason", metavar="TEXT", help="Why.")
 
 

@@ -18,9 +18,7 @@ from ..storage.correction_queries import (
 )
 from .corrections_options import source_option, tag, target_option
 from .database import database_transaction
-from .terminal import console, json_text, one_line
-
-as_json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
+from .terminal import as_json, console, json_text, one_line
 
 
 @click.command("list")
@@ -29,7 +27,7 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="One JSON 
 @source_option
 @target_option
 @click.option("--containing", metavar="TEXT", help="Only those with TEXT in source or translation.")
-@as_json_option
+@as_json
 def list_command(
     limit: int, client_id: str | None, source: str | None, target: str | None, containing: str | None, as_json: bool
 ) -> None:
@@ -44,7 +42,7 @@ def list_command(
 
 @click.command()
 @click.argument("correction_id", type=click.UUID)
-@as_json_option
+@as_json
 def show(correction_id: UUID, as_json: bool) -> None:
     """Show every revision of the correction CORRECTION_ID, the first one first; the last one holds."""
     with database_transaction(load_settings(), "dragoman-corrections") as connection:

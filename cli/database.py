@@ -17,10 +17,12 @@ def database_transaction(settings: Settings, application_name: str = "dragoman")
 
 
 @contextmanager
-def database_engine(settings: Settings, application_name: str = "dragoman") -> Iterator[Engine]:
-    """An engine for the block, of one connection."""
+def database_engine(
+    settings: Settings, application_name: str = "dragoman", *, connections: int = 1
+) -> Iterator[Engine]:
+    """An engine for the block, of so many connections."""
     url = settings.database_url.get_secret_value()
-    engine = create_database_engine(url, application_name=application_name, pool_size=1)
+    engine = create_database_engine(url, application_name=application_name, pool_size=connections)
     try:
         yield engine
     finally:

@@ -1,22 +1,22 @@
 """`dragoman db`: the tables of the history, and their upkeep. Knows settings and migrations; reads no row itself."""
 
-import time
-
 import click
 from sqlalchemy import Engine
 
-from ..errors import ConfigurationError, TransientError
+from ..errors import ConfigurationError
 from ..settings import load_settings
 from ..storage import migrate
 from ..storage.diagram import page
-from ..storage.engine import create_database_engine, transaction
+from ..storage.engine import transaction
 from ..storage.erasure_request import tidy_up
 from ..storage.maintenance import maintain
 from ..storage.reencryption import reencrypt, rows_to_reencrypt
 from ..storage.retention import Retention
 from ..storage.tables import metadata
 from ..storage.text_cipher import cipher_of
+from .database import database_engine
 from .db_access import access
+from .repeating import every_option, repeated
 
 
 @click.group()
@@ -57,7 +57,7 @@ def diagram() -> None:
 
 
 @db.command("maintain")
-@click.option("--every", type=click.FloatRange(min=1), help="Again after so many seconds, until Ctrl-C. Default: once.")
+@every_option
 def maintain_command(every: float | None) -> None:
     """Make partitions for the months to come, write search documents and sums, apply retention.
 
@@ -66,15 +66,8 @@ def maintain_command(every: float | None) -> None:
     """
     settings = load_settings()
     retention = Retention(settings.retention_days, settings.history_months)
-    engine = create_database_engine(_database_url(), application_name="dragoman-maintain", pool_size=2)
-    try:
-        while True:
-            _maintain(engine, retention, is_only_try=every is None)
-            if every is None:
-                return
-            time.sleep(every)
-    finally:
-        engine.dispose()
+    with database_engine(settings, "dragoman-maintain", connections=2) as engine:
+        repeated(lambda: _maintain(engine, retention, is_only_try=every is None), every)
 
 
 @db.command("reencrypt")
@@ -83,30 +76,22 @@ def reencrypt_command() -> None:
 
     Interrupted, the same command goes on. A key may leave the setting when this is done and the outbox is empty.
     """
-    cipher = cipher_of(load_settings().text_keys)
+    settings = load_settings()
+    cipher = cipher_of(settings.text_keys)
     if cipher is None:
         raise ConfigurationError("DRAGOMAN_TEXT_KEYS names no key to encrypt with")
-    engine = create_database_engine(_database_url(), application_name="dragoman-reencrypt", pool_size=2)
-    try:
+    with database_engine(settings, "dragoman-reencrypt", connections=2) as engine:
         with transaction(engine) as connection:
             left = rows_to_reencrypt(connection, cipher)
         with click.progressbar(length=left, label="encrypting") as bar:
             for rows in reencrypt(engine, cipher):
                 bar.update(rows)
         tidy_up(engine)
-    finally:
-        engine.dispose()
     click.echo(f"every text is encrypted with the key {cipher.key_name}")
 
 
 def _maintain(engine: Engine, retention: Retention, *, is_only_try: bool) -> None:
-    try:
-        done = maintain(engine, retention)
-    except TransientError as error:
-        if is_only_try:
-            raise
-        click.echo(f"to be repeated: {error}", err=True)
-        return
+    done = maintain(engine, retention)
     if done.is_busy:
         click.echo("another process maintains this database already")
     elif is_only_try or done.partitions or done.documents or done.rows_erased or done.dropped:

@@ -18,9 +18,7 @@ from .database import database_transaction
 from .history_erase import erase_command
 from .history_export import export_command
 from .history_filters import chosen_filter, filters
-from .terminal import console, json_text, one_line, pairs_table
-
-as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
+from .terminal import as_json, console, json_text, one_line, pairs_table
 
 
 @click.group()

@@ -7,11 +7,11 @@ from uuid import UUID
 import click
 
 from ..settings import load_settings
-from ..storage.engine import create_database_engine
 from ..storage.erasure import Progress, Scope, find
 from ..storage.erasure_request import Erased, Request, carry_out
 from ..storage.text_cipher import cipher_of
 from .actor import by
+from .database import database_engine
 
 BEYOND_REACH = """\
 Not reached, because it is not in this database: messages on Kafka until their topics' retention removes them, jobs that
@@ -50,10 +50,7 @@ def erase_command(
     scope = Scope(client_id, job_id, containing)
     settings = load_settings()
     cipher = cipher_of(settings.text_keys)
-    engine = create_database_engine(
-        settings.database_url.get_secret_value(), application_name="dragoman-erase", pool_size=2
-    )
-    try:
+    with database_engine(settings, "dragoman-erase", connections=2) as engine:
         looked_at, meant = Counter[str](), Counter[str]()
         for found in find(engine, scope, cipher):
             looked_at[found.table] += found.looked_at
@@ -67,8 +64,6 @@ def erase_command(
             on_progress: Callable[[Progress], None] = lambda done: bar.update(done.looked_at)  # noqa: E731
             erased = carry_out(engine, Request(scope, actor, reason), on_progress, cipher)
         _report(erased)
-    finally:
-        engine.dispose()
 
 
 def _report(erased: Erased) -> None:

@@ -1,6 +1,5 @@
 """`dragoman history export`: the history as a file. `storage.history_export` writes it."""
 
-import getpass
 import socket
 import sys
 from collections.abc import Iterator
@@ -14,10 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..errors import ConfigurationError
 from ..settings import load_settings
-from ..storage.engine import create_database_engine
 from ..storage.export_log import ExportNote, begin_export, finish_export, noted_filters
 from ..storage.history_export import ExportFormat, ExportOrder, estimated_rows, export_history
 from ..storage.new_file import HashedFile, new_file, refuse_existing
+from .actor import account
+from .database import database_engine
 from .history_filters import chosen_filter, filters
 
 STANDARD_OUTPUT = Path("-")
@@ -38,24 +38,17 @@ def export_command(path: Path, format_name: ExportFormat | None, force: bool, **
     order = ExportOrder(_format(path, format_name), chosen_filter(**chosen))
     if path != STANDARD_OUTPUT and not force:
         refuse_existing(path)
-    engine = create_database_engine(load_settings().database_url.get_secret_value(), application_name="dragoman-export")
-    try:
+    with database_engine(load_settings(), "dragoman-export", connections=5) as engine:
         number = begin_export(engine, ExportNote(who(), "history", noted_filters(order.filters), told_path(path)))
         with _destination(path) as file, _bar(estimated_rows(engine, order.filters)) as progress:
             rows = export_history(engine, order, file, progress)
         finish_export(engine, number, rows, file.sha256)
-    finally:
-        engine.dispose()
     click.echo(f"{rows:,} rows, {file.size_bytes:,} bytes, SHA-256 {file.sha256}", err=True)
 
 
 def who() -> str:
     """Who is at this terminal, and where."""
-    try:
-        name = getpass.getuser()
-    except (OSError, KeyError):  # a container's user without a name
-        name = "?"
-    return f"{name}@{socket.gethostname()}"
+    return f"{account('?')}@{socket.gethostname()}"
 
 
 def told_path(path: Path) -> str:

@@ -1,6 +1,5 @@
 """`dragoman models watch` and `compare`: versions judged by what they did to live jobs."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -8,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 import click
 from sqlalchemy import Connection, Engine
 
-from ..errors import TransientError
 from ..settings import load_settings
 from ..storage.deployments import Deployment, open_deployments
 from ..storage.models import Pair
@@ -18,12 +16,13 @@ from ..worker.registry.figures import Figures, figures
 from ..worker.registry.watching import watch
 from .database import database_engine, database_transaction
 from .registry_options import LanguagePair
+from .repeating import every_option, repeated
 
 HEADINGS = ("role", "version", "jobs", "refused", "copies", "loops", "score", "median s", "p95 s")
 
 
 @click.command("watch")
-@click.option("--every", type=click.FloatRange(min=1), help="Again after so many seconds, until Ctrl-C. Default: once.")
+@every_option
 def watch_command(every: float | None) -> None:
     """End canaries and take back promotions that do harm.
 
@@ -33,22 +32,13 @@ def watch_command(every: float | None) -> None:
     settings = load_settings()
     configure_logging(settings)
     with database_engine(settings, "dragoman-watch") as engine:
-        while True:
-            _watch(engine, is_only_try=every is None)
-            if every is None:
-                return
-            time.sleep(every)
+        repeated(lambda: _watch(engine), every)
 
 
-def _watch(engine: Engine, *, is_only_try: bool) -> None:
-    try:
-        for found in watch(engine):
-            one = found.deployment
-            click.echo(f"{one.model_version_id} is no {one.role} of {'-'.join(one.pair)} any more: {found.why}")
-    except TransientError as error:
-        if is_only_try:
-            raise
-        click.echo(f"to be repeated: {error}", err=True)
+def _watch(engine: Engine) -> None:
+    for found in watch(engine):
+        one = found.deployment
+        click.echo(f"{one.model_version_id} is no {one.role} of {'-'.join(one.pair)} any more: {found.why}")
 
 
 @dataclass(frozen=True, slots=True)

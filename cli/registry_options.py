@@ -1,6 +1,5 @@
 """What commands of the model registry share: language pairs, who and why."""
 
-import getpass
 from collections.abc import Callable
 from typing import Any
 
@@ -8,9 +7,10 @@ import click
 
 from ..storage.deployments import Reason
 from ..storage.models import Pair
+from .actor import account
 
 because = click.option("--because", help="Why, for those who read it later.")
-by = click.option("--by", default=getpass.getuser, show_default="you", help="Who changes it.")
+by = click.option("--by", default=account, show_default="you", help="Who changes it.")
 
 
 class LanguagePair(click.ParamType[Pair]):

@@ -3,7 +3,6 @@
 Paths are relative to the folder of the file, after `~` and environment variables are put in.
 """
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from ..model.training.config import (
     RunConfig,
     TrainConfig,
     faults,
+    read_config,
     resolve,
 )
 from ..storage.models import Pair
@@ -98,12 +98,4 @@ def begin_name(checkpoint: Path) -> str:
 
 def load_retrain_config(path: Path) -> tuple[RetrainConfig, Path]:
     """Read a config file; returns it with the folder its paths are relative to."""
-    try:
-        config = RetrainConfig.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ConfigurationError(f"the config {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"the config {path} is not TOML: {error}") from error
-    except ValidationError as error:
-        raise ConfigurationError(f"the config {path} is not usable: {faults(error)}") from None
-    return config, path.parent
+    return read_config(path, RetrainConfig, "the config"), path.parent

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -12,6 +13,7 @@ from rich.text import Text
 LOG_WIDTH = 160
 # Joiners change how Arabic and Indic letters are drawn; other invisible characters can only mislead.
 KEPT_INVISIBLE = "\u200c\u200d"
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
 
 
 def pairs_table(pairs: Iterable[tuple[str, Any]]) -> Table:

@@ -1,9 +1,18 @@
-"""Events on their way to Kafka: what publishes them, and what they are as messages."""
+"""Events on their way to Kafka: what publishes them, what they are as messages, and which of them have arrived."""
 
+import threading
+import time
+from collections.abc import Sequence
 from typing import Protocol
+from uuid import UUID
 
+from ..errors import TransientError
 from ..producer.publisher import DeliveryReport, OutgoingMessage
 from ..storage.records import OutboxEvent
+
+# How long acknowledgements may take before the rest is tried again.
+ACKNOWLEDGE_SECONDS = 15.0
+POLL_SECONDS = 0.1
 
 
 class Report(Protocol):
@@ -24,3 +33,55 @@ def outgoing(event: OutboxEvent) -> OutgoingMessage:
     """The message of an event."""
     headers = [(name, value.encode()) for name, value in event.headers]
     return OutgoingMessage(event.topic, event.key or b"", event.payload, headers)
+
+
+class Tally:
+    """Counts delivery reports, which may come from another thread, and late."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._refused = 0
+        self._acknowledged: list[UUID] = []
+        self.missing = 0
+        self.error: str | None = None
+
+    def listener(self, event_id: UUID) -> Report:
+        def on_report(report: DeliveryReport) -> None:
+            with self._lock:
+                if report.error is None:
+                    self.missing -= 1
+                    self._acknowledged.append(event_id)
+                else:
+                    self._refused += 1
+                    self.error = report.error
+
+        return on_report
+
+    @property
+    def complete(self) -> bool:
+        """Whether every event has its report."""
+        with self._lock:
+            return self.missing <= self._refused
+
+    def acknowledged(self) -> list[UUID]:
+        with self._lock:
+            return list(self._acknowledged)
+
+
+def publish_all(publisher: EventPublisher, events: Sequence[OutboxEvent], tally: Tally, timeout_seconds: float) -> None:
+    """Publish events and wait for their reports, at most so long. One that the client refuses stops no other."""
+    tally.missing = len(events)
+    deadline = time.monotonic() + timeout_seconds
+    for event in events:
+        _hand_over(publisher, event, tally.listener(event.event_id), deadline)
+    while not tally.complete and time.monotonic() < deadline:
+        publisher.poll(POLL_SECONDS)
+
+
+def _hand_over(publisher: EventPublisher, event: OutboxEvent, on_report: Report, deadline: float) -> None:
+    """Give an event to the client, unless it has no room until the deadline."""
+    try:
+        while not publisher.publish(outgoing(event), on_report) and time.monotonic() < deadline:
+            publisher.poll(POLL_SECONDS)
+    except TransientError as error:
+        on_report(DeliveryReport(str(error)))

@@ -1,23 +1,20 @@
 """The stage that owes Kafka nothing: publishes the outbox, deletes what was acknowledged. At least once."""
 
 import contextlib
-import threading
 import time
 from collections.abc import Sequence
-from uuid import UUID
 
 import structlog
 from sqlalchemy import Connection, Engine
 
 from ..errors import TransientError
 from ..failpoints import reached
-from ..producer.publisher import DeliveryReport
 from ..storage.engine import transaction
 from ..storage.outbox import claim_events, delete_events, outbox_state, take_events
 from ..storage.records import OutboxEvent
 from ..storage.text_cipher import TextCipher
 from .gathering import gathered
-from .outgoing import EventPublisher, Report, outgoing
+from .outgoing import ACKNOWLEDGE_SECONDS, EventPublisher, Tally, publish_all
 from .pipeline import Pipeline
 from .stage import Stage
 
@@ -27,8 +24,6 @@ log = structlog.get_logger(__name__)
 ROUND_EVENTS = 1_000
 # A sweep finds what was left behind: by a relay that died, or that Kafka did not answer. What is younger is on its way.
 SWEEP_SECONDS, SWEEP_AGE_SECONDS = 1.0, 2.0
-# How long a round waits for acknowledgements before it lets the rest go to the next round.
-ACKNOWLEDGE_SECONDS = 15.0
 RETRY_SECONDS = 0.5
 # The transaction is idle while Kafka acknowledges, whatever the server's own limit; a frozen relay lets go of its rows.
 LIMITS = (
@@ -71,7 +66,7 @@ class Relay(Stage):
 
     def publish_fresh(self, events: Sequence[OutboxEvent]) -> int:
         """Publish events that were just written, without reading them back; returns how many Kafka acknowledged."""
-        tally = _Tally()
+        tally = Tally()
         with contextlib.suppress(_UnacknowledgedError), transaction(self._engine) as connection:
             connection.exec_driver_sql(LIMITS)
             # The delete comes first, because it is the lock; it counts when all of them have been acknowledged.
@@ -90,7 +85,7 @@ class Relay(Stage):
 
     def publish_round(self, older_than_seconds: float = 0.0) -> int:
         """Publish up to `ROUND_EVENTS` events of the outbox in one transaction; returns how many Kafka acknowledged."""
-        tally = _Tally()
+        tally = Tally()
         with transaction(self._engine) as connection:
             connection.exec_driver_sql(LIMITS)
             claimed = claim_events(connection, ROUND_EVENTS, older_than_seconds, self._cipher)
@@ -110,28 +105,14 @@ class Relay(Stage):
                 return  # the next sweep comes at once
         self._swept_at_seconds = time.monotonic()
 
-    def _count(self, tally: "_Tally") -> None:
+    def _count(self, tally: Tally) -> None:
         self._pipeline.metrics.published.inc(len(tally.acknowledged()))
         if tally.missing:
             self._pipeline.metrics.publish_failures.inc()
             log.warning("events_not_acknowledged", events=tally.missing, error=tally.error)
 
-    def _publish(self, events: Sequence[OutboxEvent], tally: "_Tally") -> None:
-        """Publish events and wait for their reports."""
-        tally.missing = len(events)
-        deadline = time.monotonic() + ACKNOWLEDGE_SECONDS
-        for event in events:
-            self._give(event, tally.listener(event.event_id), deadline)
-        while not tally.complete and time.monotonic() < deadline:
-            self._publisher.poll(0.1)
-
-    def _give(self, event: OutboxEvent, on_report: Report, deadline: float) -> None:
-        """Give an event to the client, unless it has no room until the deadline. One that it refuses stops no other."""
-        try:
-            while not self._publisher.publish(outgoing(event), on_report) and time.monotonic() < deadline:
-                self._publisher.poll(0.1)
-        except TransientError as error:
-            on_report(DeliveryReport(str(error)))
+    def _publish(self, events: Sequence[OutboxEvent], tally: Tally) -> None:
+        publish_all(self._publisher, events, tally, ACKNOWLEDGE_SECONDS)
 
     def _measure(self, connection: Connection) -> None:
         waiting = outbox_state(connection)
@@ -141,36 +122,3 @@ class Relay(Stage):
 
 class _UnacknowledgedError(Exception):
     """Kafka has not acknowledged everything: the transaction is rolled back."""
-
-
-class _Tally:
-    """Counts delivery reports, which may come from another thread, and late."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._refused = 0
-        self._acknowledged: list[UUID] = []
-        self.missing = 0
-        self.error: str | None = None
-
-    def listener(self, event_id: UUID) -> Report:
-        def on_report(report: DeliveryReport) -> None:
-            with self._lock:
-                if report.error is None:
-                    self.missing -= 1
-                    self._acknowledged.append(event_id)
-                else:
-                    self._refused += 1
-                    self.error = report.error
-
-        return on_report
-
-    @property
-    def complete(self) -> bool:
-        """Whether every event has its report."""
-        with self._lock:
-            return self.missing <= self._refused
-
-    def acknowledged(self) -> list[UUID]:
-        with self._lock:
-            return list(self._acknowledged)

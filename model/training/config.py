@@ -7,7 +7,7 @@ import os
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
@@ -17,6 +17,7 @@ from ..corpora.corpus_file import Direction
 
 # Beyond so many target pieces the output layer is worth shortening without being asked.
 LARGE_VOCABULARY = 8000
+Config = TypeVar("Config", bound=BaseModel)
 LanguagePair = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*-[A-Za-z][A-Za-z0-9_]*$")]
 
 
@@ -241,15 +242,19 @@ def _check_served(
 
 def load_train_config(path: Path) -> tuple[TrainConfig, Path]:
     """Read a config file; returns it with the folder its paths are relative to."""
+    return read_config(path, TrainConfig, "the training config"), path.parent
+
+
+def read_config(path: Path, kind: type[Config], name: str) -> Config:
+    """Read a TOML file into its values; raises `ConfigurationError`, which calls the file by this name."""
     try:
-        config = TrainConfig.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise ConfigurationError(f"the training config {path} cannot be read: {error.strerror}") from error
+        raise ConfigurationError(f"{name} {path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"the training config {path} is not TOML: {error}") from error
+        raise ConfigurationError(f"{name} {path} is not TOML: {error}") from error
     except ValidationError as error:
-        raise ConfigurationError(f"the training config {path} is not usable: {faults(error)}") from None
-    return config, path.parent
+        raise ConfigurationError(f"{name} {path} is not usable: {faults(error)}") from None
 
 
 def with_limits(config: TrainConfig, max_steps: int | None, max_minutes: float | None) -> TrainConfig:
