@@ -102,9 +102,14 @@ def _encoder(kind: TypeEngine[Any]) -> Encoder:
 _write_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
+def json_text(value: object) -> str:
+    """A document of JSON; the empty ones, which are most, without the encoder."""
+    return _write_json(value) if value else "{}" if isinstance(value, Mapping) else "[]"
+
+
 def written_json(value: object) -> str:
     """One element of JSON."""
-    return quoted(_write_json(value) if value else "{}" if isinstance(value, Mapping) else "[]")
+    return quoted(json_text(value))
 
 
 def bytea(value: bytes) -> str:

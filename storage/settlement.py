@@ -5,7 +5,7 @@ winner's events reach the outbox. So a settlement can be repeated whenever its o
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from ..errors import DragomanError, TransientError
 from ..failpoints import reached
 from .bulk import BulkInsert, array_literal, quoted
+from .copy_in import BinaryCopy, KeyTakenError
 from .errors import address, classify, database_errors
 from .quarantine import record_quarantine
 from .records import (
@@ -38,6 +39,8 @@ __all__ = [
     "settle",
 ]
 
+EventInsert = Callable[[Connection, Sequence[OutboxEvent]], object]
+
 # A frozen owner of a lease must not hold it for ever, and a busy database must not hold us.
 LIMITS = (
     "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '10s'; "
@@ -60,6 +63,7 @@ AND lease.epoch = done.epoch AND (lease.next_offset IS NULL OR lease.next_offset
 FORGET_ATTEMPTS = "DELETE FROM attempt WHERE job_id = ANY(%s::uuid[])"
 
 _insert_rows = BulkInsert(translation, HistoryRow._fields, key="job_id")
+_copy_events = BinaryCopy(outbox, OutboxEvent._fields)
 _insert_events = BulkInsert(outbox, OutboxEvent._fields, key="event_id")
 _insert_batches = BulkInsert(batch, BatchRow._fields, key="id")
 
@@ -74,18 +78,26 @@ def settle(engine: Engine, settlement: Settlement) -> Receipt:
     Raises `CommitUnknownError` or another `TransientError` (repeat the same settlement), or `DragomanError`
     when PostgreSQL refuses a row for good; then nothing of the settlement is written.
     """
+    try:
+        return _settle(engine, settlement, _copy_events)
+    except KeyTakenError:
+        # The row of an event that still waits was taken away, and its job was published again.
+        return _settle(engine, settlement, _insert_events)
+
+
+def _settle(engine: Engine, settlement: Settlement, insert_events: EventInsert) -> Receipt:
     reached("before-begin")
     with database_errors(engine), engine.connect() as connection:
-        receipt = _write(connection, settlement)
+        receipt = _write(connection, settlement, insert_events)
         reached("before-commit")
         _commit(connection)
     reached("after-commit")
     return receipt
 
 
-def _write(connection: Connection, settlement: Settlement) -> Receipt:
+def _write(connection: Connection, settlement: Settlement, insert_events: EventInsert) -> Receipt:
     try:
-        return _write_held(connection, settlement)
+        return _write_held(connection, settlement, insert_events)
     except ValueError as error:  # psycopg2's word for both; UnicodeEncodeError is one
         raise DragomanError(
             "a row holds text that PostgreSQL cannot store (a NUL character or half of a surrogate pair): "
@@ -93,7 +105,7 @@ def _write(connection: Connection, settlement: Settlement) -> Receipt:
         ) from error
 
 
-def _write_held(connection: Connection, settlement: Settlement) -> Receipt:
+def _write_held(connection: Connection, settlement: Settlement, insert_events: EventInsert) -> Receipt:
     connection.exec_driver_sql(LIMITS)
     epochs = _lock_leases(connection, settlement)
     held = [entry for entry in settlement.progress if epochs.get((entry.topic, entry.partition)) == entry.epoch]
@@ -110,7 +122,7 @@ def _write_held(connection: Connection, settlement: Settlement) -> Receipt:
     used = {row.batch_id for row in rows if row.job_id in recorded}
     _insert_batches(connection, [entry for entry in settlement.batches if entry.id in used])
     events = _first_events(written, recorded)
-    _insert_events(connection, events)
+    insert_events(connection, events)
     _quarantine(connection, settlement, held)
     _forget_attempts(connection, rows)
     _advance(connection, settlement.group_id, held)

@@ -4,6 +4,7 @@ Knows processes, ports, folders and the two services' options. Knows no topic, n
 """
 
 from .kafka import KafkaOptions
+from .postgres import PostgresOptions
 from .stack import LocalStack, StackOptions
 
-__all__ = ["KafkaOptions", "LocalStack", "StackOptions"]
+__all__ = ["KafkaOptions", "LocalStack", "PostgresOptions", "StackOptions"]

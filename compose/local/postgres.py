@@ -9,6 +9,7 @@ import pwd
 import shutil
 import signal
 import sys
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import psycopg2
 
 from ...errors import ConfigurationError
 from . import ports
-from .service import Program, Service
+from .service import Program, Service, Upkeep
 from .watchdog import Step
 
 ROLE = DATABASE = "dragoman"
@@ -37,8 +38,6 @@ SERVER_OPTIONS = {
     "listen_addresses": ports.HOST,
     "unix_socket_directories": "",
     "hba_file": "access.conf",
-    "shared_buffers": "32MB",
-    "max_wal_size": "256MB",
     "max_connections": "100",
     # In the data folder: containers often have a tiny /dev/shm, and a killed server would leave files there.
     "dynamic_shared_memory_type": "mmap",
@@ -49,10 +48,22 @@ SERVER_OPTIONS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class PostgresOptions:
+    """How much memory and log the local server may use: little, unless a measurement needs a server of some size."""
+
+    shared_buffers_megabytes: int = 32
+    max_wal_megabytes: int = 256
+
+
 class PostgresService(Service):
     """PostgreSQL under its watchdog, data in `directory`/data."""
 
     name = "PostgreSQL"
+
+    def __init__(self, directory: Path, port: int, upkeep: Upkeep, options: PostgresOptions) -> None:
+        super().__init__(directory, port, upkeep)
+        self._options = options
 
     @property
     def url(self) -> str:
@@ -77,7 +88,12 @@ class PostgresService(Service):
             shutil.rmtree(data, ignore_errors=True)  # what a first start that was cut off has left
         if run_as is not None:
             os.chown(self.directory, *run_as)
-        options = [f"--{name}={value}" for name, value in (SERVER_OPTIONS | {"port": str(self.port)}).items()]
+        chosen = {
+            "port": str(self.port),
+            "shared_buffers": f"{self._options.shared_buffers_megabytes}MB",
+            "max_wal_size": f"{self._options.max_wal_megabytes}MB",
+        }
+        options = [f"--{name}={value}" for name, value in (SERVER_OPTIONS | chosen).items()]
         return Program(
             steps=() if self._is_set_up else _first_steps(),
             command=(_binary("postgres"), "-D", "data", *options),

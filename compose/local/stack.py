@@ -11,7 +11,7 @@ from ...errors import ConfigurationError
 from . import ports
 from .data_dir import DataDirectory
 from .kafka import KafkaOptions, KafkaService
-from .postgres import PostgresService
+from .postgres import PostgresOptions, PostgresService
 from .service import Service, Upkeep
 
 KAFKA_VARIABLE = "DRAGOMAN_KAFKA_BOOTSTRAP_SERVERS"
@@ -29,6 +29,7 @@ class StackOptions:
     kafka_port: int | None = None
     database_port: int | None = None
     kafka: KafkaOptions = field(default_factory=KafkaOptions)
+    postgres: PostgresOptions = field(default_factory=PostgresOptions)
     start_timeout_seconds: float = 120.0
     kafka_bootstrap_servers: str | None = None
     database_url: str | None = None
@@ -125,7 +126,7 @@ class LocalStack:
         self._folder = DataDirectory(options.data_dir)
         if options.database_url is None:
             home = self._folder.path / "postgres"
-            self._postgres = PostgresService(home, database_port, self._upkeep())
+            self._postgres = PostgresService(home, database_port, self._upkeep(), options.postgres)
         if options.kafka_bootstrap_servers is None:
             home = self._folder.path / "kafka"
             self._kafka = KafkaService(home, kafka_port, self._upkeep(), options.kafka)
