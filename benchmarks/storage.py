@@ -1,16 +1,20 @@
 """The history's speed: recording beside SQLAlchemy's `session.add_all`, the documented questions, search, export.
 
-    DRAGOMAN_CORPORA=FOLDER .venv/bin/python benchmarks/storage.py [--json FILE] [--rows N] [--turns N]
+    DRAGOMAN_CORPORA=FOLDER .venv/bin/python benchmarks/storage.py [--json FILE] [--rows N] [--turns N] [--data FOLDER]
 
-Starts a PostgreSQL of its own. `record-over-add-all`: rows/s of commit transactions of 1,000 rows (history, outbox,
-batch, lease) into the partitioned and indexed table, and of the same history rows through an ORM session. Then fills
-the history with N rows of a year, from sentences of Tatoeba, lets `dragoman db maintain` do its work and asks the
-questions of docs/questions.md and searches for three words: 95th percentile of seconds over all of them. At last
-`dragoman history export` writes all rows to Parquet: rows/s of the whole command, and its largest resident memory.
+Starts a PostgreSQL of its own with a quarter of 4 GB as its buffers. `record-over-add-all`: history rows/s into the
+partitioned and indexed table by commit transactions of 1,000 rows, and of the same rows through an ORM session; two
+connections side by side for each. `settle-over-add-all`: the same with everything that a worker's commit transaction
+writes beside its rows (an event of 500 bytes for every job, batch, lease). Then fills the history with N rows of a
+year, from sentences of Tatoeba, lets `dragoman db maintain` sum them up and asks the questions of docs/questions.md and
+searches for three words: 95th percentile of seconds over all of them. At last `dragoman history export` writes all rows
+to Parquet: rows/s of the whole command, and its largest resident memory. With --data the filled history stays in that
+folder, and is taken as it is the next time.
 """
 
 import argparse
 import gzip
+import itertools
 import os
 import random
 import re
@@ -19,15 +23,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 from uuid import uuid4
 
 from dragoman.benchmarks._prerequisites import corpus
+from dragoman.benchmarks._storage_fill import MODEL, WRITERS, fill, filled_rows
 from dragoman.benchmarks._table import Row, figure, row, show
-from dragoman.compose.local import LocalStack
+from dragoman.compose.local import LocalStack, PostgresOptions, StackOptions
 from dragoman.schemas.ids import new_job_id
 from dragoman.storage.engine import create_database_engine, transaction
 from dragoman.storage.history import search
@@ -35,7 +42,6 @@ from dragoman.storage.leases import LeaseRequest, acquire_leases
 from dragoman.storage.maintenance import maintain
 from dragoman.storage.migrate import upgrade
 from dragoman.storage.models import ModelVersion, register_model_version
-from dragoman.storage.partitions import make_partition, missing_months
 from dragoman.storage.records import BatchRow, HistoryRow, OutboxEvent, PartitionProgress, Settlement
 from dragoman.storage.settlement import settle
 from dragoman.storage.tables import translation
@@ -44,38 +50,21 @@ from sqlalchemy.orm import Session, registry
 
 QUESTIONS = Path(__file__).parents[1] / "docs" / "questions.md"
 SETTLEMENT_ROWS = 1_000
-MODEL = "m"
 SEARCHES = 40
-# Rows of one statement that fills the history.
-FILLED = 100_000
-FILL = """
-INSERT INTO translation (job_id, client_id, lane, source_language, target_language, source_text, target_text, status,
-  reason, score, model_version_id, source_pieces, target_pieces, options, metadata, attempt, submitted_at, admitted_at,
-  started_at, recorded_at, batch_id, kafka_topic, kafka_partition, kafka_offset, lease_epoch, worker_id, answered_by)
-SELECT (lpad(to_hex(floor(extract(epoch FROM made) * 1000)::bigint), 12, '0') || '7' || substr(md5(n::text), 1, 3)
-    || 'a' || substr(md5(n::text), 5, 15))::uuid,
-  'client-' || n % 23, CASE WHEN n % 5 = 0 THEN 'interactive' ELSE 'bulk' END, 'en', 'fr', source, target,
-  CASE WHEN n % 97 = 0 THEN 'rejected' ELSE 'translated' END, CASE WHEN n % 97 = 0 THEN 'empty_text' END, -1.5,
-  :model, length(source) / 4 + 1, length(target) / 4 + 1, '{}', '{}', 1, made, made, made,
-  made + interval '1 second' * (n % 1000) / 100, :batch, 'jobs', 0, n, 1, 'w',
-  CASE WHEN n % 97 = 0 THEN NULL WHEN n % 11 = 0 THEN 'cache' ELSE 'model' END
-FROM (
-  SELECT n, now() - interval '365 days' + interval '365 days' * n / :all AS made
-  FROM generate_series(CAST(:first AS bigint), CAST(:last AS bigint)) AS n
-) AS numbered JOIN sentence ON number = n % :sentences
+# The usual quarter of the memory, of a small machine.
+SERVER = PostgresOptions(shared_buffers_megabytes=1_024, max_wal_megabytes=4_096)
+# A process of its own, because a program counts the memory of the one that started it as its own peak.
+PEAK = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, used = os.wait4(process.pid, 0)
+print(used.ru_maxrss)
+sys.exit(os.waitstatus_to_exitcode(status))
 """
-
-# A batch for every 32 of these rows.
-FILL_BATCHES = """
-INSERT INTO batch (id, model_version_id, rows, source_pieces, padded_pieces, target_pieces, decode_seconds, device,
-  worker_id, recorded_at)
-SELECT gen_random_uuid(), :model, 32, 320, 330 + n % 20, 350, 0.1, 'cuda:' || n % 2, 'w',
-  now() - interval '365 days' + interval '365 days' * n / :all
-FROM generate_series(CAST(:first AS bigint), CAST(:last AS bigint), 32) AS n
-"""
+T = TypeVar("T")
 
 
-def recorded(sentences: Sequence[Sequence[str]], offset: int) -> Settlement:
+def recorded(sentences: Sequence[Sequence[str]], offset: int, partition: int, *, with_events: bool) -> Settlement:
     """What one commit transaction writes."""
     now, batch_id, rows, events = datetime.now(UTC), uuid4(), [], []
     for number in range(offset, offset + SETTLEMENT_ROWS):
@@ -93,7 +82,7 @@ def recorded(sentences: Sequence[Sequence[str]], offset: int) -> Settlement:
                 submitted_at=now,
                 admitted_at=now,
                 kafka_topic="jobs",
-                kafka_partition=0,
+                kafka_partition=partition,
                 kafka_offset=number,
                 lease_epoch=1,
                 worker_id="w",
@@ -120,28 +109,48 @@ def recorded(sentences: Sequence[Sequence[str]], offset: int) -> Settlement:
         device="cpu",
         worker_id="w",
     )
-    progress = (PartitionProgress("jobs", 0, 1, offset + SETTLEMENT_ROWS),)
-    return Settlement("g", tuple(rows), tuple((event,) for event in events), progress, (batch,))
+    progress = (PartitionProgress("jobs", partition, 1, offset + SETTLEMENT_ROWS),)
+    owed = tuple((event,) if with_events else () for event in events)
+    return Settlement("g", tuple(rows), owed, progress, (batch,))
 
 
-def recording(engine: Engine, sentences: Sequence[Sequence[str]], turns: int) -> Row:
-    """`record-over-add-all`."""
+def recording(engine: Engine, sentences: Sequence[Sequence[str]], turns: int) -> list[Row]:
+    """`record-over-add-all` and `settle-over-add-all`."""
     mapped: type = type("Mapped", (), {})
     registry().map_imperatively(mapped, translation)
     with transaction(engine) as connection:
         register_model_version(connection, ModelVersion(MODEL, ("en",), ("fr",), "00", {}))
-        acquire_leases(connection, LeaseRequest("g", "w", (("jobs", 0),)))
-    ours, peer, offset = [], [], 0
+        acquire_leases(connection, LeaseRequest("g", "w", tuple(("jobs", number) for number in range(WRITERS))))
+    speeds: dict[str, list[float]] = {"record": [], "settle": [], "add_all": []}
+    counted = itertools.count(0, SETTLEMENT_ROWS)
+    made = partial(_made, sentences, counted)
     for turn in range(turns + 1):
-        settlements = [recorded(sentences, offset + SETTLEMENT_ROWS * n) for n in range(10)]
-        offset += 10 * SETTLEMENT_ROWS
-        ours.append(_rows_per_second(10, partial(_settle_all, engine, settlements)))
-        objects = [_object(mapped, entry) for entry in recorded(sentences, offset).rows]
-        peer.append(_rows_per_second(1, partial(_add_all, engine, objects)))
-        print(f"turn {turn}: {ours[-1]:,.0f} rows/s, session.add_all {peer[-1]:,.0f}", flush=True)
-    ratios = [own / other for own, other in zip(ours[1:], peer[1:], strict=True)]
-    medians = statistics.median(ours[1:]), statistics.median(peer[1:])
-    return row("record-over-add-all", medians, ratios, ("rows/s", ">= 5, and ours >= 30,000"))
+        speeds["record"].append(_rows_per_second(made(10, with_events=False), partial(settle, engine)))
+        speeds["settle"].append(_rows_per_second(made(10, with_events=True), partial(settle, engine)))
+        objects = [[_objects(mapped, one) for one in ones] for ones in made(2, with_events=False)]
+        speeds["add_all"].append(_rows_per_second(objects, partial(_add_all, engine)))
+        told = ", ".join(f"{name} {found[-1]:,.0f}" for name, found in speeds.items())
+        print(f"turn {turn}: rows/s: {told}", flush=True)
+    medians = {name: statistics.median(found[1:]) for name, found in speeds.items()}
+    rows = []
+    for name, goal in (("record", ">= 5, and ours >= 30,000"), ("settle", "no goal")):
+        ratios = [own / other for own, other in zip(speeds[name][1:], speeds["add_all"][1:], strict=True)]
+        rows.append(row(f"{name}-over-add-all", (medians[name], medians["add_all"]), ratios, ("rows/s", goal)))
+    return rows
+
+
+def _made(
+    sentences: Sequence[Sequence[str]], counted: Iterator[int], transactions: int, *, with_events: bool
+) -> list[list[Settlement]]:
+    """Commit transactions for every writer."""
+    return [
+        [recorded(sentences, next(counted), writer, with_events=with_events) for _ in range(transactions)]
+        for writer in range(WRITERS)
+    ]
+
+
+def _objects(mapped: type, settlement: Settlement) -> list[object]:
+    return [_object(mapped, entry) for entry in settlement.rows]
 
 
 def _object(mapped: type, entry: HistoryRow) -> object:
@@ -156,40 +165,24 @@ def _add_all(engine: Engine, objects: Sequence[object]) -> None:
         session.add_all(objects)
 
 
-def _settle_all(engine: Engine, settlements: Sequence[Settlement]) -> None:
-    for one in settlements:
-        settle(engine, one)
+def _rows_per_second(work: Sequence[Sequence[T]], write: Callable[[T], object]) -> float:
+    """Let every writer do its transactions, all at once."""
+
+    def all_of(ones: Sequence[T]) -> None:
+        for one in ones:
+            write(one)
+
+    with ThreadPoolExecutor(len(work)) as writers:
+        start = time.perf_counter()
+        list(writers.map(all_of, work))
+        return sum(map(len, work)) * SETTLEMENT_ROWS / (time.perf_counter() - start)
 
 
-def _rows_per_second(transactions: int, action: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    action()
-    return transactions * SETTLEMENT_ROWS / (time.perf_counter() - start)
-
-
-def fill(engine: Engine, sentences: Sequence[Sequence[str]], rows: int) -> None:
-    """A year of rows, oldest first, with documents and sums."""
-    with transaction(engine) as connection:
-        names = "translation, batch, outbox, search_document, search_word, usage, usage_day, latency_day, batch_usage"
-        connection.execute(text(f"TRUNCATE {names}"))
-        connection.execute(text("DELETE FROM watermark"))
-        connection.execute(text("CREATE TABLE sentence (number bigint PRIMARY KEY, source text, target text)"))
-        connection.execute(
-            text("INSERT INTO sentence VALUES (:number, :source, :target)"),
-            [{"number": number, "source": pair[0], "target": pair[1]} for number, pair in enumerate(sentences)],
-        )
-        for month in missing_months(connection, datetime.now(UTC) - timedelta(days=365), ahead=12):
-            make_partition(connection, month)
-    for first in range(0, rows, FILLED):
-        bounds = {"first": first, "last": min(first + FILLED, rows) - 1, "all": rows}
-        with transaction(engine) as connection:
-            connection.execute(text(FILL), bounds | {"sentences": len(sentences), "model": MODEL, "batch": uuid4()})
-            connection.execute(text(FILL_BATCHES), bounds | {"model": MODEL})
-        if first % 1_000_000 == 0:
-            print(f"{first:,} of {rows:,} rows", flush=True)
+def summed_up(engine: Engine) -> None:
+    """What upkeep does to a history that was filled."""
     start = time.perf_counter()
     done = maintain(engine)
-    print(f"upkeep of {done.documents:,} rows: {time.perf_counter() - start:.0f} s, {len(done.partitions)} partitions")
+    print(f"upkeep: {done.rows_summed_up:,} rows summed up in {time.perf_counter() - start:.0f} s", flush=True)
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         connection.execute(text("VACUUM ANALYZE"))
 
@@ -226,15 +219,15 @@ def exports(database_url: str, turns: int) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "history.parquet"
         command = [sys.executable, "-m", "dragoman", "history", "export", str(path), "--force"]
+        environment = os.environ | {"DRAGOMAN_DATABASE_URL": database_url}
         for _ in range(turns):
             start = time.perf_counter()
-            process = subprocess.Popen(command, env=os.environ | {"DRAGOMAN_DATABASE_URL": database_url})
-            _, status, used = os.wait4(process.pid, 0)
-            seconds = time.perf_counter() - start
-            assert status == 0, "the export failed"
-            speeds.append(_rows_of(path) / seconds)
+            told = subprocess.run(
+                [sys.executable, "-c", PEAK, *command], env=environment, check=True, capture_output=True
+            )
+            speeds.append(_rows_of(path) / (time.perf_counter() - start))
             # Linux tells kibibytes, macOS bytes.
-            peaks.append(used.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+            peaks.append(int(told.stdout) * (1 if sys.platform == "darwin" else 1024))
     spread = min(speeds), max(speeds)
     return [
         figure("export-rows-per-second", statistics.median(speeds), ("rows/s", ">= 150,000"), spread),
@@ -271,16 +264,22 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--rows", type=int, default=2_000_000, help="of the year that is asked")
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--data", type=Path, help="keep the filled history in this folder, or take the one in it")
     options = parser.parse_args()
     with gzip.open(corpus("tatoeba/train.en-fr.tsv.gz"), "rt", encoding="utf-8") as lines:
         sentences = [line.rstrip("\n").split("\t") for line in lines]
-    with LocalStack() as stack:
+    rows: list[Row] = []
+    with LocalStack(StackOptions(data_dir=options.data, postgres=SERVER)) as stack:
         upgrade(stack.database_url)
         engine = create_database_engine(stack.database_url)
-        rows = [recording(engine, sentences, options.turns)]
-        fill(engine, sentences, options.rows)
+        if not filled_rows(engine):
+            rows += recording(engine, sentences, options.turns)
+            fill(engine, sentences, options.rows)
+            summed_up(engine)
+        filled = filled_rows(engine)
+        print(f"{filled:,} rows are asked", flush=True)
         rows.append(_p95("questions-p95-seconds", questions(engine, options.turns), "< 0.2"))
-        rows.append(_p95("search-p95-seconds", searches(engine, sentences[: options.rows]), "< 0.3"))
+        rows.append(_p95("search-p95-seconds", searches(engine, sentences[:filled]), "< 0.3"))
         rows += exports(stack.database_url, options.turns)
         engine.dispose()
     show(rows, options.json)

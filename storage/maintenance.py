@@ -76,5 +76,10 @@ def _index(engine: Engine) -> int:
 
 
 def _sum_up(engine: Engine) -> int:
-    with transaction(engine) as connection:
-        return sum_up(connection)
+    rows = 0
+    while True:
+        with transaction(engine) as connection:
+            found = sum_up(connection)
+        rows += found.rows
+        if found.is_last:
+            return rows

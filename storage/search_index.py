@@ -5,13 +5,12 @@ Knows words and tables. Only one process at a time may call it (`maintenance.py`
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from .bulk import array_literal, quoted
-from .watermarks import closed_until, set_watermark, watermark
+from .watermarks import next_stride, set_watermark
 from .words import words
 
 NAME = "search"
@@ -19,11 +18,6 @@ NAME = "search"
 RUN = 1_000_000
 # Rows of one transaction.
 STRIDE = 10_000
-# Rows recorded at one moment stay together.
-STRIDE_END = """
-SELECT recorded_at FROM translation WHERE recorded_at > :since AND recorded_at < :closed
-ORDER BY recorded_at OFFSET :stride LIMIT 1
-"""
 ROWS = """
 SELECT job_id, source_text, target_text FROM translation
 WHERE recorded_at >= :since AND recorded_at < :until AND text_key IS NULL ORDER BY recorded_at, job_id
@@ -71,18 +65,12 @@ def drop_documents(connection: Connection, job_ids: Iterable[UUID]) -> None:
 def index_documents(connection: Connection) -> Indexed:
     """Write the documents of the next rows."""
     lock_documents(connection)
-    since = watermark(connection, NAME)
-    closed = closed_until(connection)
-    if closed <= since:
-        return Indexed(0, is_last=True)
-    bounds = {"since": since, "closed": closed, "stride": STRIDE}
-    end: datetime | None = connection.execute(text(STRIDE_END), bounds).scalar_one_or_none()
-    until = closed if end is None else end
-    rows = connection.execute(text(ROWS), {"since": since, "until": until}).all()
+    stride = next_stride(connection, NAME, STRIDE)
+    rows = connection.execute(text(ROWS), {"since": stride.since, "until": stride.until}).all()
     if rows:
         _write(connection, [(row.job_id, words(f"{row.source_text or ''} {row.target_text or ''}")) for row in rows])
-    set_watermark(connection, NAME, until)
-    return Indexed(len(rows), is_last=end is None)
+    set_watermark(connection, NAME, stride.until)
+    return Indexed(len(rows), stride.is_last)
 
 
 def _write(connection: Connection, documents: Sequence[tuple[UUID, set[str]]]) -> None:

@@ -5,11 +5,15 @@ that is a tenth longer than the one before: a percentile read from steps is at m
 by the hour, nearly every row would have a sum of its own.
 """
 
+from dataclasses import dataclass
+
 from sqlalchemy import Connection, text
 
-from .watermarks import closed_until, set_watermark, watermark
+from .watermarks import next_stride, set_watermark
 
 NAME = "usage"
+# Rows of one transaction: the first time it is the whole history that has no sums yet.
+STRIDE = 500_000
 # Step n holds latencies around 1.1 ** n milliseconds.
 STEP = 1.1
 
@@ -69,13 +73,19 @@ DO UPDATE SET batches = batch_usage.batches + excluded.batches, rows = batch_usa
 """
 
 
-def sum_up(connection: Connection) -> int:
-    """Add what was recorded since the last time to the sums; returns of how many rows."""
-    since, until = watermark(connection, NAME), closed_until(connection)
-    if until <= since:
-        return 0
-    bounds = {"since": since, "until": until}
+@dataclass(frozen=True, slots=True)
+class SummedUp:
+    """So many rows were added to the sums; `is_last` = none is left, but those that are just recorded."""
+
+    rows: int
+    is_last: bool
+
+
+def sum_up(connection: Connection) -> SummedUp:
+    """Add the next rows to the sums."""
+    stride = next_stride(connection, NAME, STRIDE)
+    bounds = {"since": stride.since, "until": stride.until}
     added: int = connection.execute(text(ADD_ROWS), bounds).scalar_one()
     connection.execute(text(ADD_BATCHES), bounds)
-    set_watermark(connection, NAME, until)
-    return added
+    set_watermark(connection, NAME, stride.until)
+    return SummedUp(added, stride.is_last)

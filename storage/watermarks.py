@@ -4,6 +4,7 @@
 the oldest transaction that still runs are all there, and no others will come.
 """
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, text
@@ -22,11 +23,35 @@ WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
 # Long before any row.
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+# Rows recorded at one moment stay together.
+STRIDE_END = """
+SELECT recorded_at FROM translation WHERE recorded_at > :since AND recorded_at < :closed
+ORDER BY recorded_at OFFSET :rows LIMIT 1
+"""
 READ = "SELECT until FROM watermark WHERE name = :name"
 WRITE = """
 INSERT INTO watermark (name, until) VALUES (:name, :until)
 ON CONFLICT (name) DO UPDATE SET until = excluded.until
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Stride:
+    """Rows of the history from `since` to before `until`; `is_last` = there are no others yet."""
+
+    since: datetime
+    until: datetime
+    is_last: bool
+
+
+def next_stride(connection: Connection, name: str, rows: int) -> Stride:
+    """What this kind of maintenance has to do next, of about so many rows; empty where `until` is `since`."""
+    since, closed = watermark(connection, name), closed_until(connection)
+    if closed <= since:
+        return Stride(since, since, is_last=True)
+    bounds = {"since": since, "closed": closed, "rows": rows}
+    end: datetime | None = connection.execute(text(STRIDE_END), bounds).scalar_one_or_none()
+    return Stride(since, end or closed, is_last=end is None)
 
 
 def closed_until(connection: Connection) -> datetime:

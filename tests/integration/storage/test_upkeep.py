@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from dragoman.storage import search, search_index
+from dragoman.storage import search, search_index, usage
 from dragoman.storage.engine import create_database_engine, transaction
 from dragoman.storage.history import search as find
 from dragoman.storage.maintenance import ADVISORY_LOCK, maintain
@@ -41,6 +41,17 @@ def test_every_row_has_one_document_when_upkeep_runs_again_and_again(
     maintain(bench.engine)
     assert value(bench, "SELECT count(*) || '/' || count(DISTINCT job_id) FROM search_document") == "7/7"
     assert found(bench, "sentence") == [7, 6, 5, 4, 3, 2, 1]
+
+
+def test_every_row_is_in_the_sums_once_when_there_are_more_than_one_transaction_takes(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage, "STRIDE", 2)
+    for number in range(1, 8):
+        record(bench, number)
+    assert maintain(bench.engine).rows_summed_up == 7
+    assert maintain(bench.engine).rows_summed_up == 0
+    assert value(bench, "SELECT sum(rows)::int FROM usage") == 7
 
 
 def test_a_row_whose_transaction_is_still_open_is_not_passed_over(bench: Any) -> None:
