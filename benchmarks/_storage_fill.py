@@ -38,7 +38,7 @@ SELECT (lpad(to_hex(floor(extract(epoch FROM made) * 1000)::bigint), 12, '0') ||
   made + interval '1 second' * (n % 1000) / 100, :batch, 'jobs', 0, n, 1, 'w',
   CASE WHEN n % 97 = 0 THEN NULL WHEN n % 11 = 0 THEN 'cache' ELSE 'model' END
 FROM (
-  SELECT n, CAST(:end AS timestamptz) - interval '365 days' * (:all - n) / :all AS made
+  SELECT n, CAST(:end AS timestamptz) - interval '365 days' * (CAST(:all - n AS double precision) / :all) AS made
   FROM generate_series(CAST(:first AS bigint), CAST(:last AS bigint)) AS n
 ) AS numbered JOIN sentence ON number = n % :sentences
 RETURNING job_id, kafka_offset)
@@ -50,7 +50,7 @@ BATCHES = """
 INSERT INTO batch (id, model_version_id, rows, source_pieces, padded_pieces, target_pieces, decode_seconds, device,
   worker_id, recorded_at)
 SELECT gen_random_uuid(), :model, 32, 320, 330 + n % 20, 350, 0.1, 'cuda:' || n % 2, 'w',
-  CAST(:end AS timestamptz) - interval '365 days' * (:all - n) / :all
+  CAST(:end AS timestamptz) - interval '365 days' * (CAST(:all - n AS double precision) / :all)
 FROM generate_series(CAST(:first AS bigint), CAST(:last AS bigint), 32) AS n
 """
 # Of tables whose rows are written here; the index of a primary key or a unique constraint stays.
