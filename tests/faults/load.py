@@ -4,6 +4,7 @@ What Kafka did not acknowledge is published again under the same id, as a caller
 the duplicates that an unreachable broker makes.
 """
 
+import json
 import random
 import re
 import threading
@@ -144,10 +145,10 @@ class Load:
         return f"{poison.CANARY} {' '.join(words)} {self._random.random():.9f}"
 
     def _send_job(self, topic: str, text: str, reason: str = "", *, repeated: bool = False) -> str:
-        value = poison.fields(text)
+        value = poison.fields(text, lane=topic.removeprefix("jobs."))
         job_id: str = value["job_id"]
         key = (self.mix.key or job_id).encode()
-        parcel = _Parcel(job_id, topic, key, poison.job(text, job_id=job_id), reason)
+        parcel = _Parcel(job_id, topic, key, json.dumps(value).encode(), reason)
         self._send(parcel)
         if repeated:
             self._send(parcel)
