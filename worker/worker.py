@@ -69,8 +69,9 @@ POLL_STUCK_SECONDS = 60.0
 ENGINE_STUCK_SECONDS = 300.0
 # New objects, not counting those that are gone, after which the youngest are looked at.
 COLLECTED_OBJECTS = 50_000
-# Seconds before a client that was lost is made again, at most; random, so that workers do not rejoin in step.
-REBUILD_SECONDS = 2.0
+# Seconds before a client that was lost is made again, at most; random, so that workers do not rejoin in step. Twice as
+# long after each that was lost before it had a partition: somebody has to act first.
+REBUILD_SECONDS, LONGEST_REBUILD_SECONDS = 2.0, 10.0
 
 
 class Worker:
@@ -105,6 +106,7 @@ class Worker:
         self.relay = Relay(self.pipeline, database, publisher, cipher)
         self.privacy_watch = PrivacyWatch(self.pipeline, database)
         self._publisher = publisher
+        self._rebuild_seconds = REBUILD_SECONDS
         self.intake = Intake(
             self.pipeline,
             database,
@@ -181,9 +183,14 @@ class Worker:
 
     def _rejoin(self, broker: Broker, error: ClientLostError) -> Broker:
         log.warning("client_rebuilt", error=str(error))
+        self._rebuild_seconds = (
+            REBUILD_SECONDS
+            if self.pipeline.assignments.partitions()
+            else min(2 * self._rebuild_seconds, LONGEST_REBUILD_SECONDS)
+        )
         self.intake.forget_all()
         broker.close(CLOSE_SECONDS)
-        self.pipeline.stopping.wait(random.uniform(0, REBUILD_SECONDS))
+        self.pipeline.stopping.wait(random.uniform(0, self._rebuild_seconds))
         return self._join()
 
     def _drain(self, broker: Broker) -> None:
