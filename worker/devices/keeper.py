@@ -355,6 +355,7 @@ class Keeper:
         if attempt is None:
             return False
         entry.tried_alone = min(attempt, self._policy.attempts)
+        entry.attempt = max(entry.attempt, attempt)  # those under other workers count too
         if attempt > self._policy.attempts:
             self._convict(pool, entry)
         return attempt <= self._policy.attempts
