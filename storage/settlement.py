@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ..errors import DragomanError, TransientError
 from ..failpoints import reached
-from .bulk import BulkInsert, array_literal, quoted
+from .bulk import BulkInsert, Command, array_literal, quoted, run_together
 from .errors import address, classify, database_errors
 from .quarantine import record_quarantine
 from .records import (
@@ -38,7 +38,8 @@ __all__ = [
     "settle",
 ]
 
-# A frozen owner of a lease must not hold it for ever, and a busy database must not hold us.
+# A frozen owner of a lease must not hold it for ever, and a busy database must not hold us. It travels with the first
+# statement, and what nobody waits for travels together: a transaction takes five round trips.
 LIMITS = (
     "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '10s'; "
     "SET LOCAL idle_in_transaction_session_timeout = '5s'"
@@ -94,7 +95,6 @@ def _write(connection: Connection, settlement: Settlement) -> Receipt:
 
 
 def _write_held(connection: Connection, settlement: Settlement) -> Receipt:
-    connection.exec_driver_sql(LIMITS)
     epochs = _lock_leases(connection, settlement)
     held = [entry for entry in settlement.progress if epochs.get((entry.topic, entry.partition)) == entry.epoch]
     written = [
@@ -108,19 +108,24 @@ def _write_held(connection: Connection, settlement: Settlement) -> Receipt:
     recorded = _insert_rows(connection, rows)
     reached("after-insert")
     used = {row.batch_id for row in rows if row.job_id in recorded}
-    _insert_batches(connection, [entry for entry in settlement.batches if entry.id in used])
     events = _first_events(written, recorded)
-    _insert_events(connection, events)
     _quarantine(connection, settlement, held)
-    _forget_attempts(connection, rows)
-    _advance(connection, settlement.group_id, held)
+    run_together(
+        connection,
+        (
+            *_insert_batches.command([entry for entry in settlement.batches if entry.id in used]),
+            *_insert_events.command(events),
+            *_forgotten_attempts(rows),
+            *_advanced_leases(settlement.group_id, held),
+        ),
+    )
     return Receipt(recorded, _duplicates(rows, recorded), _fenced(settlement, held), tuple(events))
 
 
 def _lock_leases(connection: Connection, settlement: Settlement) -> dict[Partition, int]:
     topics = array_literal((entry.topic for entry in settlement.progress), quoted)
     partitions = array_literal((entry.partition for entry in settlement.progress), str)
-    leases = connection.exec_driver_sql(LOCK_LEASES, (settlement.group_id, topics, partitions))
+    leases = connection.exec_driver_sql(f"{LIMITS}; {LOCK_LEASES}", (settlement.group_id, topics, partitions))
     recorded = {(entry.topic, entry.partition): entry.recorded_offset or 0 for entry in settlement.progress}
     # A lease behind what we have recorded is one of a restored database: rows of ours are gone, and to move the offset
     # on would skip their jobs for ever. Whoever takes the lease anew reads them again.
@@ -142,22 +147,21 @@ def _first_events(
     return [event for events in first.values() for event in events]
 
 
-def _forget_attempts(connection: Connection, rows: Sequence[HistoryRow]) -> None:
+def _forgotten_attempts(rows: Sequence[HistoryRow]) -> list[Command]:
     tried = [row.job_id for row in rows if row.attempt > 1]
-    if tried:
-        connection.exec_driver_sql(FORGET_ATTEMPTS, (array_literal(tried, str),))
+    return [Command(FORGET_ATTEMPTS, (array_literal(tried, str),))] if tried else []
 
 
-def _advance(connection: Connection, group_id: str, held: Sequence[PartitionProgress]) -> None:
+def _advanced_leases(group_id: str, held: Sequence[PartitionProgress]) -> list[Command]:
     if not held:
-        return
+        return []
     arrays = (
         array_literal((entry.topic for entry in held), quoted),
         array_literal((entry.partition for entry in held), str),
         array_literal((entry.epoch for entry in held), str),
         array_literal((entry.next_offset for entry in held), str),
     )
-    connection.exec_driver_sql(ADVANCE_LEASES, (*arrays, group_id))
+    return [Command(ADVANCE_LEASES, (*arrays, group_id))]
 
 
 def _quarantine(connection: Connection, settlement: Settlement, held: Sequence[PartitionProgress]) -> None:

@@ -234,8 +234,9 @@ def _own(copy: Path, like: Path) -> None:
 def slow_network(arena: Arena) -> None:
     proxy = arena.ground.postgres_proxy
     proxy.set(Conditions(latency_seconds=0.05, jitter_seconds=0.05))
-    took = arena.wait_rows(500)
-    arena.saw(f"{500 / took:.0f} rows/s at 50 ms one way, of {arena.setup.mix.jobs_per_second:.0f} sent")
+    arena.wait_rows(500)  # and now it has settled down
+    took = arena.wait_rows(1_500)
+    arena.saw(f"{1_500 / took:.0f} rows/s at 50 ms one way, of {arena.setup.mix.jobs_per_second:.0f} sent")
     arena.bite("chunks delayed", proxy.counts["delayed"])
 
 
