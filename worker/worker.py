@@ -24,6 +24,7 @@ from ..storage.migrate import require_current
 from ..storage.text_cipher import cipher_of
 from .admission import Admission
 from .admitter import Admitter
+from .allocator import give_large_blocks_back
 from .broker import Broker, ClientLostError
 from .correction_memory import CorrectionMemory
 from .devices.device_room import RoomPolicy
@@ -34,6 +35,7 @@ from .fault_desk import FaultDesk
 from .health import HealthServer
 from .intake import Intake, IntakeLimits
 from .kafka_broker import KafkaBroker
+from .logs import count_dropped_lines
 from .metrics import Metrics
 from .pipeline import Pipeline
 from .privacy_watch import PrivacyWatch
@@ -254,6 +256,7 @@ def run_worker(settings: Settings, serving: Serving, on_started: Callable[[Worke
     database = create_database_engine(settings.database_url.get_secret_value(), application_name="dragoman-worker")
     require_current(database)
     worker = Worker(settings, serving, database)
+    count_dropped_lines(worker.pipeline.metrics.log_lines_dropped.inc)
     health = HealthServer(
         (settings.health_host, settings.health_port),
         worker.pipeline.metrics.registry,
@@ -261,6 +264,7 @@ def run_worker(settings: Settings, serving: Serving, on_started: Callable[[Worke
     )
     shutdown = Shutdown(worker.pipeline.stopping, settings.drain_seconds + EXIT_SECONDS, worker.exit_code)
     shutdown.listen()
+    give_large_blocks_back()
     _calm_collector()
     detector = StuckDetector(worker.beats, worker.pipeline.metrics)
     detector.start()

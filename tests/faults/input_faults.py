@@ -4,6 +4,7 @@ import signal
 from pathlib import Path
 
 from confluent_kafka import Producer
+from dragoman.compose.local.ports import free_port
 from dragoman.tests.faults import poison
 from dragoman.tests.faults.arena import Arena, Setup
 from dragoman.tests.faults.entry import Poison, Temper
@@ -160,11 +161,12 @@ def log_disk_full(arena: Arena) -> None:
     for worker in list(arena.fleet.running):
         worker.terminate()
     plain = arena.fleet.recipe
-    mute = arena.fleet.start(Recipe(plain.environment, plain.temper, log_to=Path("/dev/full")))
+    environment = dict(plain.environment) | {"DRAGOMAN_HEALTH_PORT": str(free_port())}
+    mute = arena.fleet.start(Recipe(environment, plain.temper, log_to=Path("/dev/full")))
     before = arena.rows()
     wait_until(lambda: not mute.running or arena.rows() > before + 100, "a worker works that cannot log")
     assert mute.running, f"a full disk under the log ended the worker with {mute.process.returncode}"
-    arena.bite("workers whose log cannot be written")
+    arena.bite("log lines dropped", mute.metric("dragoman_log_lines_dropped_total"))
     mute.terminate()
 
 
