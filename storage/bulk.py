@@ -7,7 +7,9 @@ columns hold one value throughout a batch, which is encoded once.
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +19,22 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import DateTime, LargeBinary, Text, TypeEngine
 
 Encoder = Callable[[Any], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A statement whose result nobody looks at."""
+
+    statement: str
+    parameters: tuple[object, ...]
+
+
+def run_together(connection: Connection, commands: Iterable[Command]) -> None:
+    """Run commands in their order and in one round trip."""
+    all_of_them = tuple(commands)
+    if all_of_them:
+        statements = "; ".join(command.statement for command in all_of_them)
+        connection.exec_driver_sql(statements, tuple(chain.from_iterable(c.parameters for c in all_of_them)))
 
 
 class BulkInsert:
@@ -29,10 +47,11 @@ class BulkInsert:
         types = [table.c[name].type for name in columns]
         names = ", ".join(f'"{name}"' for name in columns)
         arrays = ", ".join(f"%s::{_sql_type(kind)}[]" for kind in types)
-        self._statement = counted(
+        self._plain_statement = (
             f'INSERT INTO "{table.name}" ({names}) SELECT * FROM unnest({arrays}) '  # noqa: S608 - our own column names
-            f'ON CONFLICT DO NOTHING RETURNING "{key}" AS id'
+            "ON CONFLICT DO NOTHING"
         )
+        self._statement = counted(f'{self._plain_statement} RETURNING "{key}" AS id')
         self._key = columns.index(key)
         self._encoders = [_encoder(kind) for kind in types]
 
@@ -43,9 +62,15 @@ class BulkInsert:
         """
         if not rows:
             return frozenset()
+        return affected(connection, self._statement, self._literals(rows), [row[self._key] for row in rows])
+
+    def command(self, rows: Sequence[tuple[Any, ...]]) -> list[Command]:
+        """The same for `run_together`, by those who do not ask which were new; nothing for no rows."""
+        return [Command(self._plain_statement, self._literals(rows))] if rows else []
+
+    def _literals(self, rows: Sequence[tuple[Any, ...]]) -> tuple[str, ...]:
         columns = zip(*rows, strict=True)
-        literals = tuple(_column(values, encode) for values, encode in zip(columns, self._encoders, strict=True))
-        return affected(connection, self._statement, literals, [row[self._key] for row in rows])
+        return tuple(_column(values, encode) for values, encode in zip(columns, self._encoders, strict=True))
 
 
 def counted(statement: str) -> str:

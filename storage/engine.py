@@ -4,11 +4,13 @@ With the kernel's defaults, a server that vanishes silently would hold a worker 
 keepalives here bound that to about twenty seconds.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DisconnectionError
 
 from ..errors import ConfigurationError
 from .errors import database_errors
@@ -27,6 +29,9 @@ CONNECTION_OPTIONS = {
 POOL_TIMEOUT_SECONDS = 10
 # Below the idle limits that balancers and firewalls usually have.
 POOL_RECYCLE_SECONDS = 1_800
+# A connection that was idle for so long is asked whether it lives before it is used: a round trip. One that has just
+# been used is believed; who loses it then must be able to repeat, and all of ours can.
+PING_IDLE_SECONDS = 2.0
 
 
 def create_database_engine(database_url: str, *, application_name: str = "dragoman", pool_size: int = 5) -> Engine:
@@ -36,16 +41,17 @@ def create_database_engine(database_url: str, *, application_name: str = "dragom
     """
     url = _parse(database_url)
     options = {"application_name": application_name, **CONNECTION_OPTIONS}
-    return create_engine(
+    engine = create_engine(
         url,
         connect_args={name: value for name, value in options.items() if name not in url.query},
         hide_parameters=True,
-        pool_pre_ping=True,
         pool_recycle=POOL_RECYCLE_SECONDS,
         pool_size=pool_size,
         pool_timeout=POOL_TIMEOUT_SECONDS,
         use_native_hstore=False,
     )
+    _ask_idle_connections(engine)
+    return engine
 
 
 @contextmanager
@@ -56,6 +62,23 @@ def transaction(engine: Engine) -> Iterator[Connection]:
     """
     with database_errors(engine), engine.begin() as connection:
         yield connection
+
+
+def _ask_idle_connections(engine: Engine) -> None:
+    """Replace connections that died while they were idle, as `pool_pre_ping` does for all."""
+
+    @event.listens_for(engine, "checkin")
+    def used(_: Any, record: Any) -> None:
+        record.info["used_at_seconds"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def ask(connection: Any, record: Any, _: Any) -> None:
+        idle_seconds = time.monotonic() - record.info.get("used_at_seconds", time.monotonic())
+        try:
+            if idle_seconds >= PING_IDLE_SECONDS:
+                engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise DisconnectionError("the connection died while it was idle") from error
 
 
 def _parse(database_url: str) -> URL:

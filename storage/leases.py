@@ -29,9 +29,9 @@ RETURNING topic, partition, epoch, next_offset, stalled_acquisitions
 ALL = """
 SELECT topic, partition, epoch, owner, next_offset FROM ingest_lease WHERE group_id = %s ORDER BY topic, partition
 """
-# Whoever leaves in order was not brought down by what it read.
+# Whoever leaves in order was not brought down by what it read. That says nothing of those who were, before it.
 RELEASE = """
-UPDATE ingest_lease AS lease SET stalled_acquisitions = 0
+UPDATE ingest_lease AS lease SET stalled_acquisitions = greatest(stalled_acquisitions - 1, 0)
 FROM unnest(%s::text[], %s::integer[], %s::bigint[]) AS left_by_us (topic, partition, epoch)
 WHERE lease.group_id = %s AND lease.topic = left_by_us.topic AND lease.partition = left_by_us.partition
 AND lease.epoch = left_by_us.epoch
@@ -52,8 +52,8 @@ WHERE group_id = %s AND topic = %s AND partition = %s AND epoch = %s AND next_of
 class Lease:
     """A partition that is ours until somebody raises the epoch; `next_offset` None = nothing finished yet.
 
-    `stalled_acquisitions` says how often it was taken over since anything of it was finished or an owner left in
-    order: above one or two, what comes first brings its owners down.
+    `stalled_acquisitions` says how often it was taken over since anything of it was finished, without those who left
+    in order: above one or two, what comes first brings its owners down.
     """
 
     group_id: str

@@ -5,7 +5,7 @@ winner's events reach the outbox. So a settlement can be repeated whenever its o
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ..errors import DragomanError, TransientError
 from ..failpoints import reached
-from .bulk import BulkInsert, array_literal, quoted
+from .bulk import BulkInsert, Command, array_literal, quoted, run_together
 from .copy_in import BinaryCopy, KeyTakenError
 from .errors import address, classify, database_errors
 from .quarantine import record_quarantine
@@ -39,9 +39,10 @@ __all__ = [
     "settle",
 ]
 
-EventInsert = Callable[[Connection, Sequence[OutboxEvent]], object]
-
-# A frozen owner of a lease must not hold it for ever, and a busy database must not hold us.
+# From so many events on, COPY saves more than its two round trips cost.
+COPIED_EVENTS = 100
+# A frozen owner of a lease must not hold it for ever, and a busy database must not hold us. It travels with the first
+# statement, and what nobody waits for travels together: a transaction takes five round trips, seven with many events.
 LIMITS = (
     "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '10s'; "
     "SET LOCAL idle_in_transaction_session_timeout = '5s'"
@@ -79,25 +80,25 @@ def settle(engine: Engine, settlement: Settlement) -> Receipt:
     when PostgreSQL refuses a row for good; then nothing of the settlement is written.
     """
     try:
-        return _settle(engine, settlement, _copy_events)
+        return _settle(engine, settlement, may_copy=True)
     except KeyTakenError:
         # The row of an event that still waits was taken away, and its job was published again.
-        return _settle(engine, settlement, _insert_events)
+        return _settle(engine, settlement, may_copy=False)
 
 
-def _settle(engine: Engine, settlement: Settlement, insert_events: EventInsert) -> Receipt:
+def _settle(engine: Engine, settlement: Settlement, *, may_copy: bool) -> Receipt:
     reached("before-begin")
     with database_errors(engine), engine.connect() as connection:
-        receipt = _write(connection, settlement, insert_events)
+        receipt = _write(connection, settlement, may_copy=may_copy)
         reached("before-commit")
         _commit(connection)
     reached("after-commit")
     return receipt
 
 
-def _write(connection: Connection, settlement: Settlement, insert_events: EventInsert) -> Receipt:
+def _write(connection: Connection, settlement: Settlement, *, may_copy: bool) -> Receipt:
     try:
-        return _write_held(connection, settlement, insert_events)
+        return _write_held(connection, settlement, may_copy=may_copy)
     except ValueError as error:  # psycopg2's word for both; UnicodeEncodeError is one
         raise DragomanError(
             "a row holds text that PostgreSQL cannot store (a NUL character or half of a surrogate pair): "
@@ -105,8 +106,7 @@ def _write(connection: Connection, settlement: Settlement, insert_events: EventI
         ) from error
 
 
-def _write_held(connection: Connection, settlement: Settlement, insert_events: EventInsert) -> Receipt:
-    connection.exec_driver_sql(LIMITS)
+def _write_held(connection: Connection, settlement: Settlement, *, may_copy: bool) -> Receipt:
     epochs = _lock_leases(connection, settlement)
     held = [entry for entry in settlement.progress if epochs.get((entry.topic, entry.partition)) == entry.epoch]
     written = [
@@ -120,19 +120,27 @@ def _write_held(connection: Connection, settlement: Settlement, insert_events: E
     recorded = _insert_rows(connection, rows)
     reached("after-insert")
     used = {row.batch_id for row in rows if row.job_id in recorded}
-    _insert_batches(connection, [entry for entry in settlement.batches if entry.id in used])
     events = _first_events(written, recorded)
-    insert_events(connection, events)
+    copied = may_copy and len(events) >= COPIED_EVENTS
+    if copied:
+        _copy_events(connection, events)
     _quarantine(connection, settlement, held)
-    _forget_attempts(connection, rows)
-    _advance(connection, settlement.group_id, held)
+    run_together(
+        connection,
+        (
+            *_insert_batches.command([entry for entry in settlement.batches if entry.id in used]),
+            *([] if copied else _insert_events.command(events)),
+            *_forgotten_attempts(rows),
+            *_advanced_leases(settlement.group_id, held),
+        ),
+    )
     return Receipt(recorded, _duplicates(rows, recorded), _fenced(settlement, held), tuple(events))
 
 
 def _lock_leases(connection: Connection, settlement: Settlement) -> dict[Partition, int]:
     topics = array_literal((entry.topic for entry in settlement.progress), quoted)
     partitions = array_literal((entry.partition for entry in settlement.progress), str)
-    leases = connection.exec_driver_sql(LOCK_LEASES, (settlement.group_id, topics, partitions))
+    leases = connection.exec_driver_sql(f"{LIMITS}; {LOCK_LEASES}", (settlement.group_id, topics, partitions))
     recorded = {(entry.topic, entry.partition): entry.recorded_offset or 0 for entry in settlement.progress}
     # A lease behind what we have recorded is one of a restored database: rows of ours are gone, and to move the offset
     # on would skip their jobs for ever. Whoever takes the lease anew reads them again.
@@ -154,22 +162,21 @@ def _first_events(
     return [event for events in first.values() for event in events]
 
 
-def _forget_attempts(connection: Connection, rows: Sequence[HistoryRow]) -> None:
+def _forgotten_attempts(rows: Sequence[HistoryRow]) -> list[Command]:
     tried = [row.job_id for row in rows if row.attempt > 1]
-    if tried:
-        connection.exec_driver_sql(FORGET_ATTEMPTS, (array_literal(tried, str),))
+    return [Command(FORGET_ATTEMPTS, (array_literal(tried, str),))] if tried else []
 
 
-def _advance(connection: Connection, group_id: str, held: Sequence[PartitionProgress]) -> None:
+def _advanced_leases(group_id: str, held: Sequence[PartitionProgress]) -> list[Command]:
     if not held:
-        return
+        return []
     arrays = (
         array_literal((entry.topic for entry in held), quoted),
         array_literal((entry.partition for entry in held), str),
         array_literal((entry.epoch for entry in held), str),
         array_literal((entry.next_offset for entry in held), str),
     )
-    connection.exec_driver_sql(ADVANCE_LEASES, (*arrays, group_id))
+    return [Command(ADVANCE_LEASES, (*arrays, group_id))]
 
 
 def _quarantine(connection: Connection, settlement: Settlement, held: Sequence[PartitionProgress]) -> None:

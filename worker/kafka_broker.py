@@ -23,6 +23,7 @@ from confluent_kafka import Message as KafkaMessage
 from ..failpoints import reached
 from ..settings import Settings
 from .broker import ClientLostError, Position, ReadFault, RebalanceListener
+from .commit_pace import CommitPace
 from .kafka_config import consumer_config
 from .kafka_positions import KafkaPositions
 from .message import Message, Partition
@@ -34,7 +35,8 @@ log = structlog.get_logger(__name__)
 
 # Messages taken from the client at once.
 POLL_MESSAGES = 500
-COMMIT_SECONDS = 1.0
+# Broker's words for a group that a member of the protocol `consumer` cannot join; a fatal error has no code for it.
+NO_SUCH_GROUP = "The group id does not exist"
 # The client gave up: polled too late, or fenced.
 _CLIENT_LOST = (KafkaError._FATAL, KafkaError._MAX_POLL_EXCEEDED)
 # The place is not there (any more), or what is there makes no sense.
@@ -52,9 +54,8 @@ class KafkaBroker:
         self._held: frozenset[str] = frozenset()
         self._reading = Reading()
         self._assigned: set[Partition] = set()
-        self._commit_outstanding = False
+        self._commits = CommitPace()
         self._committed: dict[Partition, int] = {}
-        self._committed_at_seconds = 0.0
         self._closing = False
         self._jumps_counted = 0
         self._client = Consumer(consumer_config(settings) | {"on_commit": self._on_commit, "error_cb": self._on_error})
@@ -117,9 +118,8 @@ class KafkaBroker:
             p: offset for p, offset in offsets.items() if p in self._reading and self._committed.get(p) != offset
         }
         now = time.monotonic()
-        outstanding_seconds = now - self._committed_at_seconds if self._commit_outstanding else 0.0
-        self._metrics.offset_commit_outstanding.set(outstanding_seconds)
-        if not changed or self._commit_outstanding or now - self._committed_at_seconds < COMMIT_SECONDS:
+        self._metrics.offset_commit_outstanding.set(self._commits.outstanding_seconds(now))
+        if not changed or not self._commits.may_begin(now):
             return
         reached("before-offset-commit")
         try:
@@ -130,7 +130,7 @@ class KafkaBroker:
         except KafkaException as error:
             self._metrics.offset_commit_failures.labels(_name(error.args[0])).inc()
             return
-        self._commit_outstanding, self._committed_at_seconds = True, now
+        self._commits.begin(now)
         self._committed |= changed
 
     def lag(self, settled: Mapping[Partition, int]) -> int:
@@ -152,7 +152,7 @@ class KafkaBroker:
 
     def _wait_for_commit(self, timeout_seconds: float) -> None:
         deadline = time.monotonic() + timeout_seconds
-        while self._commit_outstanding and time.monotonic() < deadline:
+        while self._commits.is_outstanding and time.monotonic() < deadline:
             self._client.poll(0.05)
 
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
@@ -203,7 +203,7 @@ class KafkaBroker:
                 change(entries)
 
     def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
-        self._commit_outstanding = False
+        self._commits.end(time.monotonic())
         for entry in partitions:
             failed = entry.error if error is None else error
             if failed is not None:
@@ -217,7 +217,7 @@ class KafkaBroker:
     def _check(self, error: KafkaError, record: KafkaMessage) -> None:
         self._metrics.kafka_errors.labels(_name(error)).inc()
         if error.code() in _CLIENT_LOST:
-            raise ClientLostError(f"the Kafka client gave up ({_name(error)}: {error.str()})")
+            raise ClientLostError(_what_to_do(error) or f"the Kafka client gave up ({_name(error)}: {error.str()})")
         log.warning("poll_error", code=_name(error), partition=record.partition())
         topic, number = record.topic(), record.partition()
         if error.code() in _FAULTS and topic is not None and number is not None and (topic, number) in self._reading:
@@ -257,3 +257,13 @@ def _key(entry: TopicPartition) -> Partition:
 
 def _name(error: KafkaError) -> str:
     return str(error.name())
+
+
+def _what_to_do(error: KafkaError) -> str | None:
+    """What only a person can change, if it is that."""
+    if error.code() == KafkaError._FATAL and NO_SUCH_GROUP in error.str():
+        return (
+            "the group has members of the classic protocol, and brokers do not let this one join them: stop every "
+            "worker with DRAGOMAN_GROUP_PROTOCOL=classic, then this one joins by itself (see the runbook)"
+        )
+    return None

@@ -39,7 +39,11 @@ def consumer_config(settings: Settings) -> dict[str, Any]:
         "socket.timeout.ms": int(ANSWER_SECONDS * 1000),
         "group.protocol": settings.group_protocol,
     }
-    if settings.group_protocol == "classic":
+    if settings.group_protocol == "consumer":
+        # Each lane is divided among all workers. The brokers' own choice (uniform) counts partitions only: of two
+        # workers, it gave one every interactive partition and the other every one of bulk, so a backlog had one.
+        config["group.remote.assignor"] = "range"
+    else:
         config["partition.assignment.strategy"] = "cooperative-sticky"
         config["session.timeout.ms"] = int(settings.session_timeout_seconds * 1000)
     return config

@@ -1,8 +1,8 @@
 """Structured logs. Events are past-tense words with numbers and ids; a source or target text is never a field."""
 
-import contextlib
 import logging
 import sys
+from collections.abc import Callable
 
 import structlog
 
@@ -26,12 +26,27 @@ def configure_logging(settings: Settings) -> None:
     )
 
 
+def count_dropped_lines(count: Callable[[], object]) -> None:
+    """From now on, call this for each line that cannot be written."""
+    global _count_dropped
+    _count_dropped = count
+
+
+def _nobody_counts() -> None:
+    """Before a worker has its metrics."""
+
+
+_count_dropped: Callable[[], object] = _nobody_counts
+
+
 class _Stderr(structlog.PrintLogger):
     """Lines on standard error; one that cannot be written (a full disk, a closed pipe) is dropped: work goes on."""
 
     def msg(self, message: str) -> None:
-        with contextlib.suppress(OSError, ValueError):
+        try:
             super().msg(message)
+        except (OSError, ValueError):
+            _count_dropped()
 
     # structlog calls the method that is named after the level.
     log = debug = info = warn = warning = error = critical = exception = msg

@@ -85,6 +85,9 @@ class Metrics:
         self.lag_seconds = gauge("lag_seconds", "Age of the oldest message that is polled and not recorded")
         self.stall_seconds = gauge("stall_seconds", "How long nothing was recorded although something is in flight")
         self.stuck = counter("stuck_threads_total", "Times that a thread did not move for long; the log has the stacks")
+        self.log_lines_dropped = counter(
+            "log_lines_dropped_total", "Log lines that could not be written: a full disk, a closed pipe"
+        )
         self.rss = gauge("rss_bytes", "Memory that the worker process occupies")
         self.rss.set_function(resident_bytes)
         self.rebalances = counter("rebalances_total", "Changes of the assignment", "kind")

@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy import Engine
 
 from ..errors import TransientError
+from ..failpoints import reached
 from ..storage.quarantine import QuarantinedRange
 from ..storage.records import PartitionProgress
 from ..storage.settlement import CommitUnknownError, Receipt, Settlement, settle
@@ -70,6 +71,8 @@ class Settler(Stage):
                 self.pause(FIRST_RETRY_SECONDS)
                 if self.stopping:
                     return False
+        if published:
+            reached("after-untraced-publish")
         self._pipeline.metrics.published.inc(published)
         return True
 

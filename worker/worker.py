@@ -24,6 +24,7 @@ from ..storage.migrate import require_current
 from ..storage.text_cipher import cipher_of
 from .admission import Admission
 from .admitter import Admitter
+from .allocator import give_large_blocks_back
 from .broker import Broker, ClientLostError
 from .correction_memory import CorrectionMemory
 from .devices.device_room import RoomPolicy
@@ -34,6 +35,7 @@ from .fault_desk import FaultDesk
 from .health import HealthServer
 from .intake import Intake, IntakeLimits
 from .kafka_broker import KafkaBroker
+from .logs import count_dropped_lines
 from .metrics import Metrics
 from .pipeline import Pipeline
 from .privacy_watch import PrivacyWatch
@@ -69,8 +71,9 @@ POLL_STUCK_SECONDS = 60.0
 ENGINE_STUCK_SECONDS = 300.0
 # New objects, not counting those that are gone, after which the youngest are looked at.
 COLLECTED_OBJECTS = 50_000
-# Seconds before a client that was lost is made again, at most; random, so that workers do not rejoin in step.
-REBUILD_SECONDS = 2.0
+# Seconds before a client that was lost is made again, at most; random, so that workers do not rejoin in step. Twice as
+# long after each that was lost before it had a partition: somebody has to act first.
+REBUILD_SECONDS, LONGEST_REBUILD_SECONDS = 2.0, 10.0
 
 
 class Worker:
@@ -105,6 +108,7 @@ class Worker:
         self.relay = Relay(self.pipeline, database, publisher, cipher)
         self.privacy_watch = PrivacyWatch(self.pipeline, database)
         self._publisher = publisher
+        self._rebuild_seconds = REBUILD_SECONDS
         self.intake = Intake(
             self.pipeline,
             database,
@@ -181,9 +185,14 @@ class Worker:
 
     def _rejoin(self, broker: Broker, error: ClientLostError) -> Broker:
         log.warning("client_rebuilt", error=str(error))
+        self._rebuild_seconds = (
+            REBUILD_SECONDS
+            if self.pipeline.assignments.partitions()
+            else min(2 * self._rebuild_seconds, LONGEST_REBUILD_SECONDS)
+        )
         self.intake.forget_all()
         broker.close(CLOSE_SECONDS)
-        self.pipeline.stopping.wait(random.uniform(0, REBUILD_SECONDS))
+        self.pipeline.stopping.wait(random.uniform(0, self._rebuild_seconds))
         return self._join()
 
     def _drain(self, broker: Broker) -> None:
@@ -247,6 +256,7 @@ def run_worker(settings: Settings, serving: Serving, on_started: Callable[[Worke
     database = create_database_engine(settings.database_url.get_secret_value(), application_name="dragoman-worker")
     require_current(database)
     worker = Worker(settings, serving, database)
+    count_dropped_lines(worker.pipeline.metrics.log_lines_dropped.inc)
     health = HealthServer(
         (settings.health_host, settings.health_port),
         worker.pipeline.metrics.registry,
@@ -254,6 +264,7 @@ def run_worker(settings: Settings, serving: Serving, on_started: Callable[[Worke
     )
     shutdown = Shutdown(worker.pipeline.stopping, settings.drain_seconds + EXIT_SECONDS, worker.exit_code)
     shutdown.listen()
+    give_large_blocks_back()
     _calm_collector()
     detector = StuckDetector(worker.beats, worker.pipeline.metrics)
     detector.start()

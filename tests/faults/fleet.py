@@ -67,7 +67,8 @@ class Worker:
         )
         self.expected_end = False  # somebody kills it on purpose
         self.baseline: Footprint | None = None
-        self._port: int | None = None
+        # 0 = the worker takes any that is free, and its log says which.
+        self._port = int(recipe.environment.get("DRAGOMAN_HEALTH_PORT", 0)) or None
 
     @property
     def running(self) -> bool:

@@ -7,6 +7,7 @@ from dragoman.tests.faults.conditions import CLEAR, Charge, Conditions
 from dragoman.tests.faults.fault import Fault
 from dragoman.tests.faults.fleet import wait_until
 from dragoman.tests.faults.ground import SESSION_SECONDS
+from dragoman.tests.faults.invariants import published
 from dragoman.tests.faults.kafka_frames import Api
 from dragoman.tests.faults.load import Mix
 from dragoman.tests.faults.process_faults import pause
@@ -179,6 +180,23 @@ def relay_dies_before_delete(arena: Arena) -> None:
         arena.bite("relays killed before the delete")
 
 
+def die_between_no_trace_answer_and_row(arena: Arena) -> None:
+    for worker in arena.fleet.running:
+        worker.kill()
+    for failpoint in ("after-untraced-publish", "after-commit", "after-untraced-publish"):
+        doomed = arena.fleet.start(DRAGOMAN_FAILPOINT=f"{failpoint}:kill:2")
+        doomed.expected_end = True
+        wait_until(lambda: not doomed.running, f"the worker dies at {failpoint}")  # noqa: B023 - called at once
+        assert doomed.process.returncode == -signal.SIGKILL, doomed.tail()
+        arena.bite(f"killed {failpoint}")
+    arena.fleet.start()
+    arena.wait_rows(200)
+    untraced = {str(job) for (job,) in arena.query("SELECT job_id FROM translation WHERE no_trace")}
+    answers = published(arena, f"{arena.settings.topic_prefix}results").values()
+    again = sum(len(copies) - 1 for copies in answers if copies[0][0] in untraced)
+    arena.saw(f"{again} no-trace answers were published again, under the same event id")
+
+
 KAFKA_FAULTS = (
     Fault("12", "broker restarted", "SIGTERM and start, twice", restart_broker),
     Fault("13", "broker killed", "SIGKILL and start, twice", kill_broker),
@@ -207,4 +225,11 @@ KAFKA_FAULTS = (
     Fault("54", "results cannot be published", "proxy drops Produce only", results_not_acknowledged, BY_PROXY),
     Fault("54b", "acknowledgements of results lost", "proxy drops answers to Produce", produce_answers_lost, BY_PROXY),
     Fault("55", "relay dies before its delete", "failpoint before-outbox-delete:kill", relay_dies_before_delete),
+    Fault(
+        "55b",
+        "worker dies with a no-trace answer published and not recorded",
+        "failpoints after-untraced-publish:kill, after-commit:kill",
+        die_between_no_trace_answer_and_row,
+        Setup(mix=Mix(jobs_per_second=40, no_trace_share=0.5), warm_up_rows=50),
+    ),
 )

@@ -4,12 +4,14 @@ What Kafka did not acknowledge is published again under the same id, as a caller
 the duplicates that an unreachable broker makes.
 """
 
+import json
 import random
 import re
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dragoman.producer.kafka import KafkaPublisher
 from dragoman.producer.publisher import DeliveryReport, OutgoingMessage
@@ -47,6 +49,7 @@ class Mix:
     poison_share: float = 0.01
     repeated_share: float = 0.02
     interactive_share: float = 0.3
+    no_trace_share: float = 0.0
     key: str | None = None  # all jobs to the partition of this key
 
 
@@ -99,9 +102,10 @@ class Load:
             name = inside[1].decode() if inside else f"own-{new_job_id()}"
             self._send(_Parcel(name, topic, (key or name).encode(), value, reason or "own"))
 
-    def publish_texts(self, topic: str, texts: Sequence[str]) -> list[str]:
-        """Publish good jobs with these texts; returns their ids."""
-        return [self._send_job(topic, text) for text in texts]
+    def publish_texts(self, topic: str, texts: Sequence[str]) -> None:
+        """Publish good jobs with these texts."""
+        for text in texts:
+            self._send(self._parcel(topic, poison.fields(text)))
 
     def publish_copies(self, topics: Sequence[str], text: str) -> str:
         """Publish one job to each of these topics; returns its id."""
@@ -135,23 +139,27 @@ class Load:
             self.publish(topic, [value], name)
         elif dice < self.mix.poison_share:
             name, text = poison.choking_text(self._random)
-            self._send_job(topic, text, name)
+            self._send(self._parcel(topic, poison.fields(text), name))
         else:
-            self._send_job(topic, self._text(), repeated=self._random.random() < self.mix.repeated_share)
+            self._send_good(topic)
 
     def _text(self) -> str:
         words = self._random.choices(WORDS, k=self._random.choice((2, 4, 8, 8, 16, 40)))
         return f"{poison.CANARY} {' '.join(words)} {self._random.random():.9f}"
 
-    def _send_job(self, topic: str, text: str, reason: str = "", *, repeated: bool = False) -> str:
-        value = poison.fields(text)
+    def _send_good(self, topic: str) -> None:
+        text, is_repeated = self._text(), self._random.random() < self.mix.repeated_share
+        leaves_no_trace = self._random.random() < self.mix.no_trace_share
+        parcel = self._parcel(topic, poison.fields(text, **({"no_trace": True} if leaves_no_trace else {})))
+        self._send(parcel)
+        if is_repeated:
+            self._send(parcel)
+
+    def _parcel(self, topic: str, value: dict[str, Any], reason: str = "") -> _Parcel:
+        value["lane"] = topic.removeprefix("jobs.")
         job_id: str = value["job_id"]
         key = (self.mix.key or job_id).encode()
-        parcel = _Parcel(job_id, topic, key, poison.job(text, job_id=job_id), reason)
-        self._send(parcel)
-        if repeated:
-            self._send(parcel)
-        return job_id
+        return _Parcel(job_id, topic, key, json.dumps(value).encode(), reason)
 
     def _send(self, parcel: _Parcel) -> None:
         self.journal.submit(parcel.key)

@@ -8,6 +8,7 @@ from dragoman.storage import settlement
 from dragoman.storage.records import OutboxEvent, Receipt, Settlement
 from dragoman.worker import assignments, offsets, relay, settler
 from dragoman.worker.outgoing import outgoing
+from dragoman.worker.work import Outcome
 
 
 def no_epoch_check() -> None:
@@ -84,6 +85,18 @@ def relay_without_acknowledgement() -> None:
     _replace(relay.Relay, "_publish", hopeful)
 
 
+def no_trace_answer_last() -> None:
+    """The answer of a no-trace job is published behind its row, as the outbox's are, and lies nowhere meanwhile."""
+    plain, answer = settler.Settler._settle, settler.Settler._answer_untraced
+
+    def late(self: settler.Settler, outcomes: list[Outcome]) -> None:
+        plain(self, outcomes)
+        answer(self, outcomes)
+
+    _replace(settler.Settler, "_settle", late)
+    _replace(settler.Settler, "_answer_untraced", lambda *_: True)
+
+
 def _replace(owner: object, name: str, value: object) -> None:
     setattr(owner, name, value)
 
@@ -97,5 +110,6 @@ MUTANTS: dict[str, Callable[[], None]] = {
         unknown_commit_is_success,
         progress_first,
         relay_without_acknowledgement,
+        no_trace_answer_last,
     )
 }

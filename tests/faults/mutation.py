@@ -24,6 +24,7 @@ CAUGHT_BY = {
     "unknown_commit_is_success": "34b",
     "progress_first": "2",
     "relay_without_acknowledgement": "54",
+    "no_trace_answer_last": "55b",
 }
 BY_NUMBER = {fault.number: fault for fault in FAULTS}
 

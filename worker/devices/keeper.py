@@ -110,7 +110,8 @@ class Keeper:
                 self._hand_over(pool, plain)
             elif plain:
                 self._backlog.append((pool, plain))
-        if self.device.answers_at_once:
+        # Nobody else turns for such a device, so nothing may be left when this returns.
+        while self.device.answers_at_once and self._has_work() and not self._stopped.is_set():
             self.turn(0.0)
 
     def run(self) -> None:
@@ -355,9 +356,13 @@ class Keeper:
         if attempt is None:
             return False
         entry.tried_alone = min(attempt, self._policy.attempts)
+        entry.attempt = max(entry.attempt, attempt)  # those under other workers count too
         if attempt > self._policy.attempts:
             self._convict(pool, entry)
         return attempt <= self._policy.attempts
+
+    def _has_work(self) -> bool:
+        return bool(len(self._open) or self._trials or self._backlog)
 
     def _gives_up(self) -> bool:
         self.last_beat_seconds = time.monotonic()

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 from dragoman.errors import DragomanError, TransientError
+from dragoman.storage import settlement
 from dragoman.storage.outbox import claim_events
 from dragoman.storage.settlement import settle
 from sqlalchemy import event
@@ -15,6 +16,11 @@ pytestmark = pytest.mark.services
 CANARY = "a-text-nobody-may-read-in-a-log"
 STRANGE = 'quote " and \\ tab\t {a,b} line\nbreak NULL \u202e 🐈'
 ONE, TWO = UUID(int=1), UUID(int=2)
+
+
+@pytest.fixture(autouse=True)
+def copies_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settlement, "COPIED_EVENTS", 1)
 
 
 def test_an_event_is_written_to_the_byte_whatever_it_holds(bench: Any) -> None:
@@ -43,7 +49,7 @@ def test_a_job_is_recorded_again_when_its_row_went_and_its_event_still_waits(ben
 
 
 def test_a_repeat_records_once_when_the_backend_dies_before_the_copy(bench: Any, kill_backend: Any) -> None:
-    settlement = bench.settlement(bench.row(1), bench.row(2))
+    both = bench.settlement(bench.row(1), bench.row(2))
     died: list[str] = []
 
     @event.listens_for(bench.engine, "after_cursor_execute")
@@ -53,10 +59,10 @@ def test_a_repeat_records_once_when_the_backend_dies_before_the_copy(bench: Any,
             kill_backend(conn.connection.dbapi_connection.get_backend_pid())
 
     with pytest.raises(TransientError):
-        settle(bench.engine, settlement)
+        settle(bench.engine, both)
     assert died
     assert bench.values("SELECT job_id FROM translation") == []
-    assert settle(bench.engine, settlement).recorded == {ONE, TWO}
+    assert settle(bench.engine, both).recorded == {ONE, TWO}
     assert bench.values("SELECT job_id FROM outbox ORDER BY 1") == [ONE, TWO]
 
 

@@ -153,3 +153,10 @@ def test_acquisitions_are_not_counted_when_the_owner_left_in_order(bench: Any) -
     with transaction(bench.engine) as connection:
         release_leases(connection, "workers", [PartitionProgress("jobs", 0, 2, 0)])  # under an epoch that is over
     assert stalled(bench.engine, 0) == 2
+
+
+def test_an_orderly_owner_says_nothing_of_those_who_were_brought_down_before_it(bench: Any) -> None:
+    assert [stalled(bench.engine, 0) for _ in range(2)] == [1, 2]
+    with transaction(bench.engine) as connection:
+        release_leases(connection, "workers", [PartitionProgress("jobs", 0, 3, 0)])
+    assert stalled(bench.engine, 0) == 2

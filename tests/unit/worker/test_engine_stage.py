@@ -50,14 +50,15 @@ class Unsound(EchoTranslator):
         return [self.answer if MAGIC in source else given for source, given in zip(sources, plain, strict=True)]
 
 
-def waiting(build: Any, *texts: str, **changes: Any) -> Pipeline:
-    """A pipeline in whose waiting room jobs with these texts wait."""
+def waiting(build: Any, *texts: str, suspect: str | None = None, **changes: Any) -> Pipeline:
+    """A pipeline in whose waiting room jobs with these texts wait; a device has died with the suspect."""
     pipeline: Pipeline = build.pipeline()
     for offset, text in enumerate(texts):
         job = build.job(text, **changes)
         delivery = build.delivery(build.job_message(job, offset), pipeline.assignments)
         segment = build.segment(delivery=delivery, job=job)
-        pipeline.waiting_room.add([(POOL, replace(segment, pieces=tuple(map(ord, text))))])
+        attempts = 0 if text == suspect else None
+        pipeline.waiting_room.add([(POOL, replace(segment, pieces=tuple(map(ord, text)), attempts=attempts))])
     return pipeline
 
 
@@ -69,6 +70,14 @@ def one_round(pipeline: Pipeline, translator: EchoTranslator) -> list[Outcome]:
 def by_text(outcomes: list[Outcome]) -> dict[str | None, tuple[str, int]]:
     rows = [outcome.row for outcome in outcomes if outcome.row is not None]
     return {row.source_text: (row.status, row.attempt) for row in rows}
+
+
+def test_a_suspect_runs_alone_and_its_neighbours_are_answered_in_the_same_round(build: Any) -> None:
+    translator = Poisoned()
+    outcomes = one_round(waiting(build, "one", "three", "seven", suspect="three"), translator)
+
+    assert by_text(outcomes) == {"one": ("translated", 1), "three": ("translated", 2), "seven": ("translated", 1)}
+    assert translator.passes == [1, 2]
 
 
 def test_every_segment_of_a_batch_gets_its_translation(build: Any) -> None:
