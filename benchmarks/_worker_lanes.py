@@ -19,6 +19,16 @@ LATENCIES = """
 SELECT extract(epoch FROM recorded_at - submitted_at)::float FROM translation WHERE lane = 'interactive'
 ORDER BY submitted_at
 """
+# 95th percentiles, in seconds: until it was admitted, until a batch took it, until its transaction began.
+STAGES = """
+SELECT concat_ws(', ', 'admitted ' || round(admitted::numeric, 3), 'started ' || round(started::numeric, 3),
+                 'recorded ' || round(recorded::numeric, 3))
+FROM (SELECT
+  percentile_cont(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM admitted_at - submitted_at)) AS admitted,
+  percentile_cont(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM started_at - admitted_at)) AS started,
+  percentile_cont(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM recorded_at - started_at)) AS recorded
+  FROM translation WHERE lane = 'interactive') AS stage
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +36,7 @@ class Beside:
     """Seconds from submission to history of interactive jobs, and bulk jobs a second meanwhile and just before."""
 
     latencies: Sequence[float]
+    stages: str
     bulk_before: float = 0.0
     bulk_meanwhile: float = 0.0
 
@@ -55,7 +66,8 @@ def interactive(stack: LocalStack, options: argparse.Namespace, ledger: Ledger) 
         kept = loaded[-1].bulk_meanwhile / loaded[-1].bulk_before
         print(
             f"turn {turn + 1}: p95 {loaded[-1].p95_seconds:.3f} s with a backlog, {quiet[-1].p95_seconds:.3f} s alone; "
-            f"bulk kept {kept:.2f} of {loaded[-1].bulk_before:,.0f} jobs/s",
+            f"bulk kept {kept:.2f} of {loaded[-1].bulk_before:,.0f} jobs/s\n"
+            f"    p95 of each stage: {loaded[-1].stages}; alone: {quiet[-1].stages}",
             flush=True,
         )
     ratios = [own.p95_seconds / other.p95_seconds for own, other in zip(loaded, quiet, strict=True)]
@@ -80,7 +92,7 @@ def _beside(stack: LocalStack, options: argparse.Namespace, ledger: Ledger, back
         look.wait("interactive", options.calls + 1)
     ledger.read(work)
     # The first one warmed the worker up.
-    return Beside(look.values(LATENCIES)[1:], float(before), float(meanwhile))
+    return Beside(look.values(LATENCIES)[1:], str(look.value(STAGES)), float(before), float(meanwhile))
 
 
 def _rate(look: Looker) -> float:
