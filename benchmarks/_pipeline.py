@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Any, Self
 from uuid import uuid4
 
 import psycopg2
@@ -22,6 +23,9 @@ from dragoman.settings import Settings
 from dragoman.storage.migrate import upgrade
 from sqlalchemy.engine import make_url
 
+PATIENCE_SECONDS = 600.0
+LOOK_SECONDS = 0.1
+DONE = "SELECT coalesce(sum(next_offset), 0)::bigint FROM ingest_lease WHERE topic LIKE '%%jobs.' || %s"
 TOPICS = {"bulk": JOBS_BULK, "interactive": JOBS_INTERACTIVE}
 
 
@@ -41,6 +45,15 @@ class Work:
 
 def published(stack: LocalStack, texts: Sequence[str], count: int) -> Work:
     """Topics and a database of their own, and `count` jobs in the bulk lane."""
+    work = Work(installed(stack), count)
+    with Publishing(work.settings) as publish:
+        for number in range(count):
+            publish(texts[number % len(texts)], "bulk", f"client-{number % 7}")
+    return work
+
+
+def installed(stack: LocalStack) -> Settings:
+    """Topics and a database of their own, without a job."""
     name = f"b{uuid4().hex[:8]}"
     server = make_url(stack.database_url)
     connection = psycopg2.connect(server.set(drivername="postgresql").render_as_string(hide_password=False))
@@ -55,47 +68,74 @@ def published(stack: LocalStack, texts: Sequence[str], count: int) -> Work:
     )
     ensure_topics(settings)
     upgrade(settings.database_url.get_secret_value())
-    with publishing(settings) as publish:
-        for number in range(count):
-            publish(texts[number % len(texts)], "bulk", f"client-{number % 7}")
-    return Work(settings, count)
+    return settings
 
 
-@contextmanager
-def publishing(settings: Settings) -> "Iterator[_Publish]":
-    """A function that publishes a job; at the end every job has arrived."""
-    publisher = KafkaPublisher(settings)
-    reports: list[str | None] = []
-    options = TranslationOptions(beam_size=1)
-    given = 0
+class Publishing:
+    """Publishes jobs; leaving it waits until every one has arrived."""
 
-    def publish(text: str, lane: Lane, client_id: str) -> None:
-        nonlocal given
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._publisher = KafkaPublisher(settings)
+        self._options = TranslationOptions(beam_size=1)
+        self._reports: list[str | None] = []
+        self._given = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while len(self._reports) < self._given:
+            self._publisher.poll(0.1)
+        self._publisher.close()
+        if failures := [error for error in self._reports if error]:
+            sys.exit(f"{len(failures)} jobs were not published: {failures[0]}")
+
+    def __call__(self, text: str, lane: Lane, client_id: str) -> None:
+        """Publish a job."""
         job = TranslationJob(
             client_id=client_id,
             source_text=text,
             source_language="en",
             target_language="fr",
             lane=lane,
-            options=options,
+            options=self._options,
         )
-        topic = TOPICS[lane].full_name(settings.topic_prefix)
-        message = OutgoingMessage(topic, str(job.job_id).encode(), encode(job), [])
-        given += 1
-        while not publisher.publish(message, lambda report: reports.append(report.error)):
-            publisher.poll(0.1)
-        publisher.poll(0)
+        self.message(lane, str(job.job_id).encode(), encode(job))
 
-    yield publish
-    while len(reports) < given:
-        publisher.poll(0.1)
-    publisher.close()
-    if failures := [error for error in reports if error]:
-        sys.exit(f"{len(failures)} jobs were not published: {failures[0]}")
+    def message(self, lane: Lane, key: bytes, value: bytes) -> None:
+        """Publish what may be no job at all."""
+        message = OutgoingMessage(TOPICS[lane].full_name(self._settings.topic_prefix), key, value, [])
+        self._given += 1
+        while not self._publisher.publish(message, lambda report: self._reports.append(report.error)):
+            self._publisher.poll(0.1)
+        self._publisher.poll(0)
 
 
-class _Publish(Protocol):
-    def __call__(self, text: str, lane: Lane, client_id: str) -> None: ...
+class Looker:
+    """Asks the database of an installation."""
+
+    def __init__(self, work: Work) -> None:
+        self._connection = psycopg2.connect(work.database_url)
+        self._connection.autocommit = True
+
+    def value(self, query: str, *parameters: Any) -> Any:
+        cursor = self._connection.cursor()
+        cursor.execute(query, parameters)
+        return (cursor.fetchone() or (None,))[0]
+
+    def values(self, query: str, *parameters: Any) -> list[Any]:
+        cursor = self._connection.cursor()
+        cursor.execute(query, parameters)
+        return [found[0] for found in cursor.fetchall()]
+
+    def wait(self, lane: str, count: int) -> None:
+        """Until so many messages of the lane are done with."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while self.value(DONE, lane) < count:
+            if time.monotonic() > deadline:
+                raise SystemExit("the worker did not finish: see its log above")
+            time.sleep(LOOK_SECONDS)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ import torch
 from dragoman.benchmarks._pipeline import Work, published, worker
 from dragoman.benchmarks._prerequisites import corpus
 from dragoman.benchmarks._table import figure, row, show
+from dragoman.benchmarks._worker_ledger import LOST
 from dragoman.benchmarks.retrain_loop import pairs_of
 from dragoman.cli.models_registry import register_folder
 from dragoman.compose.local import LocalStack, StackOptions
@@ -37,13 +38,6 @@ from sqlalchemy import Engine, text
 PAIR, WHY = ("en", "fr"), Reason("a benchmark", "to measure it")
 # So many rows of a version before the next change.
 ROWS = 600
-# Offsets that the leases have passed, less those of them that have a row.
-LOST = """
-SELECT sum(next_offset) - (
-  SELECT count(*) FROM translation JOIN ingest_lease ON topic = kafka_topic AND partition = kafka_partition
-  WHERE kafka_offset < next_offset)
-FROM ingest_lease
-"""
 PATIENCE_SECONDS = 600.0
 
 

@@ -14,6 +14,7 @@ from ..schemas.reasons import Reason
 from ..storage.attempts import KnownJobs, known_jobs
 from .admission import Admission, too_late
 from .assignments import Delivery
+from .gathering import Portion
 from .outcomes import refused
 from .pipeline import Pipeline
 from .recall import Jobs, Recall
@@ -45,15 +46,22 @@ class Admitter(Stage):
         self._engine = engine
         self._fuse = fuse
         self._rejected_in_a_row = 0
+        self._portion = Portion(ADMITTED_JOBS)
         self.database_answers = True
 
     def work(self) -> None:
         """Admit what was polled; answer what expired while it waited."""
         self._refuse_expired()
         # What was polled by now, so that a distant database is asked once for much.
-        deliveries = self._still_ours(self._pipeline.inbox.gather(ADMITTED_JOBS, 0.5))
+        inbox = self._pipeline.inbox
+        deliveries = self._still_ours(inbox.gather(self._portion.size(hurried=inbox.urgent_lately), 0.5))
         if not deliveries:
             return
+        start = time.perf_counter()
+        self._admit(deliveries)
+        self._portion.took(len(deliveries), time.perf_counter() - start)
+
+    def _admit(self, deliveries: list[Delivery]) -> None:
         outcomes: list[Outcome] = []
         jobs: Jobs = []
         for delivery in deliveries:

@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 MOST_ATTEMPTS = 5
 LONGEST_SECONDS = 5.0
 RETRY_SECONDS = 0.25
+# A partition stands still while a probe looks. One that had too little time, on a busy machine, gets twice as much.
+FIRST_PROBE_SECONDS, LONGEST_PROBE_SECONDS = 8.0, 64.0
 # The client's word for a place that the partition does not have.
 NO_SUCH_OFFSET = "_AUTO_OFFSET_RESET"
 
@@ -45,6 +47,7 @@ class _Case:
     tried_at_seconds: float
     attempts: int = 0
     probing: Probing | None = None
+    probe_seconds: float = FIRST_PROBE_SECONDS
 
     def is_hopeless(self, now_seconds: float) -> bool:
         return self.attempts >= MOST_ATTEMPTS or now_seconds - self.since_seconds >= LONGEST_SECONDS
@@ -53,7 +56,8 @@ class _Case:
 class FaultDesk:
     """The faults of one worker's partitions."""
 
-    def __init__(self, pipeline: Pipeline, start_probe: Callable[[ReadFault], Probing] | None = None) -> None:
+    def __init__(self, pipeline: Pipeline, start_probe: Callable[[ReadFault, float], Probing] | None = None) -> None:
+        """`start_probe` is told how many seconds the probe has."""
         self._pipeline = pipeline
         self._start_probe = start_probe
         self._cases: dict[Partition, _Case] = {}
@@ -66,7 +70,7 @@ class FaultDesk:
                 self._finish(broker, fault, case, case.probing)
             elif self._start_probe is not None and case.is_hopeless(time.monotonic()):
                 log.error("batch_unreadable", topic=fault.partition[0], partition=fault.partition[1], error=fault.error)
-                case.probing = self._start_probe(fault)
+                case.probing = self._start_probe(fault, case.probe_seconds)
             elif time.monotonic() - case.tried_at_seconds >= RETRY_SECONDS:
                 self._try_again(broker, fault, case)
 
@@ -95,6 +99,7 @@ class FaultDesk:
         found = probing.found
         if found is None or probing.fault.offset != fault.offset:
             case.probing, case.attempts, case.since_seconds = None, 0, time.monotonic()
+            case.probe_seconds = min(2 * case.probe_seconds, LONGEST_PROBE_SECONDS)
             return
         self._take(found)
         del self._cases[fault.partition]

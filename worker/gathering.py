@@ -3,11 +3,40 @@
 import contextlib
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
+
+# Urgent items that came within this say that more will come.
+LATELY_SECONDS = 1.0
+# While they come, what is done with others together takes about so long, because the urgent ones wait for its end.
+HURRIED_SECONDS = 0.1
+# A longer list is cut, so that a portion need not be as large.
+LONGEST_LIST = 128
+# Fewer items together would cost mostly what a portion costs by itself.
+LEAST_ITEMS = 50
+
+
+class Portion:
+    """How many items are handled together: a fixed number, or fewer while somebody waits for their end. Pure."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._items_per_second = most / HURRIED_SECONDS
+
+    def size(self, *, hurried: bool) -> int:
+        """When hurried, as many as took `HURRIED_SECONDS` the last time."""
+        if not hurried:
+            return self._most
+        return min(self._most, max(LEAST_ITEMS, int(self._items_per_second * HURRIED_SECONDS)))
+
+    def took(self, items: int, seconds: float) -> None:
+        """So many were handled in that time; too few say nothing of more."""
+        if items >= LEAST_ITEMS and seconds > 0:
+            self._items_per_second = items / seconds
 
 
 class UrgentFirst(Generic[Item]):
@@ -19,16 +48,22 @@ class UrgentFirst(Generic[Item]):
         self._urgent: deque[list[Item]] = deque()
         self._other: deque[list[Item]] = deque()
         self._urgent_had_its_turn = False
+        self._urgent_came_at_seconds = -LATELY_SECONDS
+
+    @property
+    def urgent_lately(self) -> bool:
+        """Whether an urgent item came within the last second."""
+        return time.monotonic() - self._urgent_came_at_seconds < LATELY_SECONDS
 
     def put(self, items: list[Item]) -> None:
-        """Add a list, its urgent items as a list of their own."""
+        """Add a list, its urgent items as a list of their own, the others in lists of `LONGEST_LIST` at most."""
         urgent = [item for item in items if self._is_urgent(item)]
         other = items if not urgent else [item for item in items if not self._is_urgent(item)]
         with self._changed:
             if urgent:
                 self._urgent.append(urgent)
-            if other:
-                self._other.append(other)
+                self._urgent_came_at_seconds = time.monotonic()
+            self._other.extend(other[start : start + LONGEST_LIST] for start in range(0, len(other), LONGEST_LIST))
             self._changed.notify()
 
     def gather(self, most: int, timeout_seconds: float, linger_seconds: float = 0.0) -> list[Item]:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from ..schemas.codec import LARGEST_JOB_BYTES
 from ..storage.quarantine import QuarantinedRange
 from .broker import ReadFault
 from .message import Message
@@ -22,8 +23,6 @@ log = structlog.get_logger(__name__)
 
 # What a place may take to unfold, beyond what an idle process takes.
 MEMORY_BYTES = 1_000_000_000
-# A partition stands still meanwhile.
-PROBE_SECONDS = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +108,9 @@ class ProcessLens:
 
     def __init__(self, config: Mapping[str, Any], fault: ReadFault, deadline_seconds: float) -> None:
         topic, number = fault.partition
-        task = {"config": config, "topic": topic, "partition": number, "memory_bytes": MEMORY_BYTES}
-        self._task = json.dumps(task)
+        # The process imports next to nothing, so that it is soon there: it is told what it would import.
+        limits = {"memory_bytes": MEMORY_BYTES, "largest_bytes": LARGEST_JOB_BYTES}
+        self._task = json.dumps({"config": config, "topic": topic, "partition": number} | limits)
         self._deadline_seconds = deadline_seconds
         self._process: subprocess.Popen[str] | None = None
         self._is_new = True
@@ -178,10 +178,10 @@ class ProcessLens:
 class Probe:
     """One survey on a thread of its own."""
 
-    def __init__(self, config: Mapping[str, Any], fault: ReadFault) -> None:
+    def __init__(self, config: Mapping[str, Any], fault: ReadFault, limit_seconds: float) -> None:
         self.fault = fault
         self.found: Found | None = None
-        self._lens = ProcessLens(config, fault, time.monotonic() + PROBE_SECONDS)
+        self._lens = ProcessLens(config, fault, time.monotonic() + limit_seconds)
         self._thread = threading.Thread(target=self._run, name="probe", daemon=True)
         self._thread.start()
 

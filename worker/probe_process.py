@@ -16,7 +16,6 @@ from typing import Any, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from ..schemas.codec import LARGEST_JOB_BYTES
 from .unreadable import UNREADABLE
 
 # How long one place may take to be read.
@@ -57,12 +56,12 @@ def _look(task: Mapping[str, Any], offset: int) -> dict[str, Any]:
         if marks is not None and offset >= marks[1]:
             return {"end": True}
         consumer.assign([place])
-        return _first(consumer, offset)
+        return _first(consumer, offset, task["largest_bytes"])
     finally:
         consumer.close()
 
 
-def _first(consumer: Consumer, offset: int) -> dict[str, Any]:
+def _first(consumer: Consumer, offset: int, largest_bytes: int) -> dict[str, Any]:
     deadline = time.monotonic() + LOOK_SECONDS
     while time.monotonic() < deadline:
         record = consumer.poll(0.1)
@@ -71,7 +70,7 @@ def _first(consumer: Consumer, offset: int) -> dict[str, Any]:
         error = record.error()
         if error is None:
             rest = consumer.consume(MOST_MESSAGES, 0.2)
-            return {"messages": _handed_over([record, *rest], offset)}
+            return {"messages": _handed_over([record, *rest], offset, largest_bytes)}
         if error.code() == KafkaError._PARTITION_EOF:
             return {"end": True}
         if error.code() in UNREADABLE:
@@ -81,22 +80,22 @@ def _first(consumer: Consumer, offset: int) -> dict[str, Any]:
     return {"failed": "_TIMED_OUT"}
 
 
-def _handed_over(records: list[Message], offset: int) -> list[dict[str, Any]]:
+def _handed_over(records: list[Message], offset: int, largest_bytes: int) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     size = 0
     for record in records:
         if record.error() is not None or size > HANDED_OVER_BYTES:
             break
         if (record.offset() or 0) >= offset:
-            found.append(_entry(record))
+            found.append(_entry(record, largest_bytes))
             size += len(found[-1].get("value") or "")
     return found
 
 
-def _entry(record: Message) -> dict[str, Any]:
+def _entry(record: Message, largest_bytes: int) -> dict[str, Any]:
     value = record.value()
     size = len(value or b"")
-    if size > LARGEST_JOB_BYTES:
+    if size > largest_bytes:
         return {"offset": record.offset(), "size": size}
     headers = cast("list[tuple[str, bytes | None]]", record.headers() or [])
     return {

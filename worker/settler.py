@@ -14,6 +14,7 @@ from ..storage.quarantine import QuarantinedRange
 from ..storage.records import PartitionProgress
 from ..storage.settlement import CommitUnknownError, Receipt, Settlement, settle
 from ..storage.text_cipher import TextCipher
+from .gathering import Portion
 from .outgoing import EventPublisher
 from .pipeline import Pipeline
 from .stage import Stage
@@ -46,11 +47,14 @@ class Settler(Stage):
         self._publisher = publisher
         self._cipher = cipher
         self._linger_seconds = linger_seconds
+        self._portion = Portion(SETTLEMENT_ROWS)
         self.database_answers = True
 
     def work(self) -> None:
         """Settle everything that is finished by now."""
-        outcomes = self._pipeline.finished.gather(SETTLEMENT_ROWS, 0.5, self._linger_seconds)
+        finished = self._pipeline.finished
+        size = self._portion.size(hurried=finished.urgent_lately)
+        outcomes = finished.gather(size, 0.5, self._linger_seconds)
         assignments = self._pipeline.assignments
         ours = [(outcome, assignments.counts(outcome.delivery)) for outcome in outcomes]
         self._drop([outcome for outcome, counts in ours if not counts])
@@ -83,7 +87,9 @@ class Settler(Stage):
         receipt = self._write(self._cipher.seal(settlement) if self._cipher else settlement)
         if receipt is None:
             return
-        self._pipeline.metrics.settle_seconds.observe(time.perf_counter() - start)
+        took_seconds = time.perf_counter() - start
+        self._portion.took(len(outcomes), took_seconds)
+        self._pipeline.metrics.settle_seconds.observe(took_seconds)
         fenced = [entry for entry in settlement.progress if (entry.topic, entry.partition) in receipt.fenced]
         self._lose(fenced)
         self._pipeline.assignments.settled(deliveries, [e for e in settlement.progress if e not in fenced])

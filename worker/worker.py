@@ -217,18 +217,27 @@ class Worker:
         while not assignments.wait_idle(held, 0.1) and left(FINISH_SHARE) and not self._failed():
             if not self._turn_while_draining(broker):
                 break
+        # With all of it recorded, others go on at once, while we publish what is owed and end.
+        handed_over = assignments.wait_idle(held, 0.0) and self.settler.database_answers
+        closed = handed_over and self._leave(broker, left(RECORD_SHARE) / 2)
         stopped = [stage.stop(left(RECORD_SHARE)) for stage in self.stages]
-        if all(stopped) and self.settler.database_answers:
-            self.intake.release()
-        broker.commit(assignments.settled_offsets())
-        closed = broker.close(max(1.0, left(1.0)))
+        if not handed_over:
+            closed = self._leave(broker, left(1.0), release=all(stopped) and self.settler.database_answers)
         self._publisher.close()
         log.info(
             "drained",
             left_in_flight=assignments.in_flight().jobs,
             stages_ended=all(stopped),
             left_group=closed,
+            handed_over=handed_over,
         )
+
+    def _leave(self, broker: Broker, timeout_seconds: float, *, release: bool = True) -> bool:
+        """Give up the leases if that is for us to say, and leave the group; whether that was in time."""
+        if release:
+            self.intake.release()
+        broker.commit(self.pipeline.assignments.settled_offsets())
+        return broker.close(max(1.0, timeout_seconds))
 
     def _turn_while_draining(self, broker: Broker) -> bool:
         """Keep polling, so that the group lets us finish; False when there is nothing left to finish for."""

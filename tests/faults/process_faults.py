@@ -118,8 +118,10 @@ def terminate_under_load(arena: Arena) -> None:
     for _ in range(2):
         leaving = arena.fleet.running[0]
         took = leaving.terminate()
-        left = leaving.events("drained")[0]["left_in_flight"]
+        drained = leaving.events("drained")[0]
+        left = drained["left_in_flight"]
         assert left == 0, f"{left} jobs were left in flight by an orderly stop"
+        assert drained["handed_over"], "others had to wait for the partitions until the worker had ended"
         arena.bite("orderly stops")
         arena.saw(f"stopped in {took:.1f} s, nothing left in flight")
         arena.fleet.start().wait_ready()

@@ -9,7 +9,7 @@ import os
 import queue
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -44,7 +44,7 @@ FAULT_STATUS = 70
 
 @dataclass(slots=True)
 class _Running:
-    """A group that was submitted: its model, how many places are open, and those that got no translation."""
+    """Places of a group that were submitted together: their model, how many are open, which got no translation."""
 
     group: Group
     translator: SegmentTranslator
@@ -53,6 +53,7 @@ class _Running:
 
 
 _Done = tuple[_Running, int, "Future[Translation]"]
+_Part = tuple[Group, Sequence[int]]
 
 
 class DeviceServer:
@@ -62,7 +63,7 @@ class DeviceServer:
         self._connection = connection
         self._parent = parent
         self._sending = threading.Lock()
-        self._groups: queue.SimpleQueue[Group] = queue.SimpleQueue()
+        self._parts: queue.SimpleQueue[_Part] = queue.SimpleQueue()
         self._changes: queue.SimpleQueue[ModelChange] = queue.SimpleQueue()
         self._is_up = threading.Event()
         self._done: queue.SimpleQueue[_Done] = queue.SimpleQueue()
@@ -80,7 +81,7 @@ class DeviceServer:
 
     def _take(self, order: Group | ModelChange) -> None:
         if isinstance(order, Group):
-            self._groups.put(order)
+            self._parts.put((order, range(len(order.sources))))
         else:
             self._changes.put(order)
 
@@ -96,7 +97,7 @@ class DeviceServer:
             self._send(Ready())
             self._is_up.set()
             while True:
-                self._submit(self._groups.get())
+                self._submit(*self._parts.get())
         except ConfigurationError as error:
             # A model that cannot be loaded; errors of one that can be belong to their groups.
             self._send(StartRefused(str(error)))
@@ -121,15 +122,15 @@ class DeviceServer:
             reason = f"the model {change.version} cannot be loaded beside the others ({type(error).__name__})"
             self._send(ModelRefused(change.version, reason))
 
-    def _submit(self, group: Group) -> None:
-        translator = self._models.begin(group.model_version, len(group.sources))
-        running = _Running(group, translator, len(group.sources))
+    def _submit(self, group: Group, places: Sequence[int]) -> None:
+        translator = self._models.begin(group.model_version, len(places))
+        running = _Running(group, translator, len(places))
         options = SearchOptions(group.beam_size, group.length_penalty)
         try:
-            futures = translator.submit_pieces(group.sources, options, group.priority)
+            futures = translator.submit_pieces([group.sources[place] for place in places], options, group.priority)
         except Exception as error:  # noqa: BLE001 - as one of a future: its group learns of it
-            futures = [_failed(error) for _ in group.sources]
-        for place, future in enumerate(futures):
+            futures = [_failed(error) for _ in places]
+        for place, future in zip(places, futures, strict=True):
             future.add_done_callback(lambda done, place=place: self._done.put((running, place, done)))  # type: ignore[misc]
 
     def _send_answers(self) -> None:
@@ -167,6 +168,12 @@ class DeviceServer:
     def _report_faults(self, running: _Running) -> None:
         group = running.group
         for (fault, detail), places in running.faults.items():
+            if fault is Fault.ERROR and len(places) > 1:
+                # One of them may have failed them all. Halves are tried here, where a pass costs no way to the worker.
+                middle = len(places) // 2
+                self._parts.put((group, places[:middle]))
+                self._parts.put((group, places[middle:]))
+                continue
             if fault is Fault.MEMORY:
                 free_memory()
             alone = len(group.sources) == 1 and fault is Fault.ERROR

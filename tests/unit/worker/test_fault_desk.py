@@ -30,6 +30,7 @@ class Bench:
             self.cluster.publish(self.partition, b"{}")
         self.found: list[Found | None] = []
         self.probed: list[int] = []
+        self.limits_seconds: list[float] = []
         self.broker = MemoryBroker(self.cluster, "group", self)
         self.desk = FaultDesk(self.pipeline, self.probe)
 
@@ -40,8 +41,9 @@ class Bench:
 
     lost = revoked
 
-    def probe(self, fault: ReadFault) -> Probe:
+    def probe(self, fault: ReadFault, limit_seconds: float) -> Probe:
         self.probed.append(fault.offset)
+        self.limits_seconds.append(limit_seconds)
         return Probe(fault, self.found.pop(0))
 
     def turn(self, count: int = 1) -> list[int]:
@@ -111,6 +113,14 @@ def test_the_fault_is_tried_again_when_a_probe_found_nothing_out(bench: Bench) -
     bench.found = [None, Found((), 3)]
     assert bench.turn(20) == [0, 1, 3, 4, 5]
     assert bench.probed == [2, 2]
+
+
+def test_a_probe_has_twice_the_time_of_one_that_found_nothing_out_up_to_a_limit(bench: Bench) -> None:
+    bench.cluster.damage(bench.partition, 2)
+    bench.found = [None] * 5 + [Found((), 3)]
+    bench.turn(60)
+
+    assert bench.limits_seconds == [8.0, 16.0, 32.0, 64.0, 64.0, 64.0]
 
 
 def test_what_a_probe_found_is_dropped_when_the_partition_is_no_longer_ours(bench: Bench) -> None:

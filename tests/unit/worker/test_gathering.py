@@ -4,7 +4,7 @@ import queue
 import threading
 
 import pytest
-from dragoman.worker.gathering import UrgentFirst, gathered
+from dragoman.worker.gathering import HURRIED_SECONDS, LEAST_ITEMS, LONGEST_LIST, Portion, UrgentFirst, gathered
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,3 +89,38 @@ def test_plain_lists_are_taken_together_until_there_are_enough() -> None:
     for number in (1, 2, 3):
         waiting.put([number, number])
     assert gathered(waiting, 3, 0.0) == [1, 1, 2, 2]
+
+
+def test_a_portion_is_whole_while_nobody_waits() -> None:
+    portion = Portion(1_000)
+    portion.took(1_000, 10.0)
+    assert portion.size(hurried=False) == 1_000
+
+
+@pytest.mark.parametrize(
+    ("seconds", "size"), [(0.05, 1_000), (0.1, 1_000), (0.2, 500), (1.0, 100), (60.0, LEAST_ITEMS)]
+)
+def test_a_portion_takes_a_tenth_of_a_second_while_somebody_waits(seconds: float, size: int) -> None:
+    portion = Portion(1_000)
+    portion.took(1_000, seconds)
+    assert portion.size(hurried=True) == size
+
+
+def test_a_portion_of_few_items_says_nothing_of_more() -> None:
+    portion = Portion(1_000)
+    portion.took(1, HURRIED_SECONDS)
+    assert portion.size(hurried=True) == 1_000
+
+
+def test_a_long_list_need_not_be_taken_whole(lists: UrgentFirst[int]) -> None:
+    lists.put([0] * 3 * LONGEST_LIST)
+    assert len(lists.gather(1, 0.0)) == LONGEST_LIST
+    assert len(lists.gather(3 * LONGEST_LIST, 0.0)) == 2 * LONGEST_LIST
+
+
+def test_urgent_items_are_remembered_after_they_were_taken(lists: UrgentFirst[int]) -> None:
+    lists.put([2])
+    assert not lists.urgent_lately
+    lists.put([1])
+    lists.gather(1, 0.0)
+    assert lists.urgent_lately

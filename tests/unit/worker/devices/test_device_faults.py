@@ -91,3 +91,13 @@ def test_the_other_device_goes_on_when_one_dies_of_a_poison(running: Callable[..
 def test_the_stage_fails_when_the_model_fails_on_a_plain_word(bench: Any, name: str, sentence: str) -> None:
     with pytest.raises(DeviceLostError, match=sentence):
         bench.start(ImportedSource(f"{MODULE}:{name}")).prepare()
+
+
+def test_a_text_that_raises_is_found_on_the_device(running: Callable[..., Any]) -> None:
+    """The worker sees two passes that failed: the batch, and the text alone."""
+    bench = running()
+
+    ended = bench.ended([f"text {number}" for number in range(31)] + [RAISE])
+
+    assert (ended.pop(RAISE), set(ended.values())) == ("failed", {"translated"})
+    assert bench.metric("translate_failures_total") == 2
