@@ -22,7 +22,8 @@ from ..worker.corpus_export import EmptyCorpusError, corrections_order, export_c
 from ..worker.logs import configure_logging
 from ..worker.registry.artifacts import fetch
 from .database import database_engine, database_transaction
-from .models_promote import Entrance, GateClosedError, exams_for, pass_gate
+from .models_gate import Entrance, GateClosedError, exams_for
+from .models_promote import promote_through_gate
 from .models_registry import register_folder
 from .retrain_config import RetrainConfig, load_retrain_config
 from .retrain_corpus import Corpus, read_corpus
@@ -159,6 +160,6 @@ def _promote(run: _Run, version: RegisteredVersion, corpus: Corpus) -> None:
     exams = [exam for path in (corpus.test, *named) for exam in exams_for(run.settings, pair, path)]
     exams += exams_for(run.settings, pair, None)
     why = Reason("dragoman retrain", f"fine-tuned on {corpus.segments} segments of corrections")
-    verdict = pass_gate(run.settings, version, Entrance(pair, exams, why))
+    verdict = promote_through_gate(run.settings, version, Entrance(pair, exams), why)
     figures = {test["test_set"]: test["quality"]["bleu"] for test in verdict.figures["tests"]}
     run.journal.done("promoted", version=version.id, bleu=figures)
