@@ -41,7 +41,7 @@ def exam_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--test",
             type=click.Path(path_type=Path),
-            help="Test set of the only --pair. Default: of DRAGOMAN_TEST_SETS.",
+            help="Test set of the only --pair. Default: from DRAGOMAN_TEST_SETS.",
         ),
         click.option(
             "--limit", type=click.IntRange(1), help="Translate at most so many segments of it, drawn at random."

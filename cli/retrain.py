@@ -18,6 +18,7 @@ from ..settings import Settings, load_settings
 from ..storage.deployments import Reason, find_open
 from ..storage.engine import transaction
 from ..storage.models import RegisteredVersion, find_version
+from ..storage.text_cipher import cipher_of
 from ..worker.corpus_export import EmptyCorpusError, corrections_order, export_corpus
 from ..worker.logs import configure_logging
 from ..worker.registry.artifacts import fetch
@@ -119,7 +120,8 @@ def _exported(run: _Run) -> int:
         segments = 0
         with suppress(EmptyCorpusError), database_engine(run.settings, "dragoman-retrain") as engine:
             order = corrections_order(run.config.languages, "dragoman retrain")
-            written = export_corpus(engine, order, run.journal.folder / EXPORTED)
+            cipher = cipher_of(run.settings.text_keys)
+            written = export_corpus(engine, order, run.journal.folder / EXPORTED, cipher)
             segments = written.kept["train", "correction"]
         run.journal.done("exported", segments=segments)
     return int(run.journal["exported"]["segments"])
