@@ -4,11 +4,11 @@ from uuid import UUID
 
 import click
 from pydantic import ValidationError
-from sqlalchemy import Connection
 
 from ..schemas.corrections import Correction, Signature
 from ..settings import load_settings
-from ..storage.corrections import Written, correct_job, record_corrections, withdraw
+from ..storage.corrections import correct_job, record_corrections, withdraw
+from ..storage.text_cipher import cipher_of
 from .corrections_options import author_option, faults, reason_option, signature, source_option, target_option
 from .database import database_transaction
 
@@ -35,17 +35,19 @@ def add(
     reason: str | None,
 ) -> None:
     """Let a segment become TRANSLATION, from the next job on."""
-    by = signature(author, reason)
-    with database_transaction(load_settings(), "dragoman-corrections") as connection:
+    by, settings = signature(author, reason), load_settings()
+    cipher = cipher_of(settings.text_keys)
+    with database_transaction(settings, "dragoman-corrections") as connection:
         try:
             if job_id is not None and source_text is None:
                 if client_id or source or target:
                     raise click.UsageError("a job has its client and languages: leave --client, -s and -t away")
-                written = correct_job(connection, job_id, translation, by, for_all_clients=for_all_clients)
+                written = correct_job(connection, job_id, translation, by, cipher, for_all_clients=for_all_clients)
             elif source_text is not None and job_id is None and source and target:
                 if for_all_clients:
                     raise click.UsageError("with --text it is for all clients unless --client names one")
-                written = _add_text(connection, (source_text, translation), (source, target), client_id, by)
+                one = _correction((source_text, translation), (source, target), client_id, by)
+                (written,) = record_corrections(connection, [one], cipher)
             else:
                 raise click.UsageError("give --job, or --text with --source and --target")
         except ValidationError as error:
@@ -59,19 +61,14 @@ def add(
 @reason_option
 def withdraw_command(correction_id: UUID, author: str, reason: str | None) -> None:
     """Let CORRECTION_ID hold no longer: from the next job on the model is asked again."""
-    with database_transaction(load_settings(), "dragoman-corrections") as connection:
-        row = withdraw(connection, correction_id, signature(author, reason))
+    settings = load_settings()
+    with database_transaction(settings, "dragoman-corrections") as connection:
+        row = withdraw(connection, correction_id, signature(author, reason), cipher_of(settings.text_keys))
     click.echo(f"withdrawn by {row.id}")
 
 
-def _add_text(
-    connection: Connection,
-    texts: tuple[str, str],
-    languages: tuple[str, str],
-    client_id: str | None,
-    by: Signature,
-) -> Written:
-    one = Correction(
+def _correction(texts: tuple[str, str], languages: tuple[str, str], client_id: str | None, by: Signature) -> Correction:
+    return Correction(
         source_text=texts[0],
         target_text=texts[1],
         source_language=languages[0],
@@ -79,4 +76,3 @@ def _add_text(
         client_id=client_id,
         **by.model_dump(),
     )
-    return record_corrections(connection, [one])[0]

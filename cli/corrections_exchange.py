@@ -14,6 +14,7 @@ from ..storage.correction_import import ImportReport, ImportTerms, import_correc
 from ..storage.correction_queries import CorrectionFilter, KeptCorrection, count_corrections, stream_corrections
 from ..storage.interchange.entries import Entry, Fault, Languages
 from ..storage.interchange.formats import FORMATS, can_hold, format_of, reader_of, written
+from ..storage.text_cipher import cipher_of
 from .corrections_options import author_option, reason_option, signature, source_option, tag, target_option
 from .database import database_engine, database_transaction
 
@@ -40,15 +41,15 @@ def import_command(
     by = signature(author, reason)
     origin, read = reader_of(file)
     languages, terms = Languages(tag(source), tag(target)), ImportTerms(origin, by.author, client_id, by.reason)
-    faults = _FaultList()
+    faults, settings = _FaultList(), load_settings()
     try:
         with (
-            database_engine(load_settings(), "dragoman-corrections", connections=5) as engine,
+            database_engine(settings, "dragoman-corrections", connections=5) as engine,
             file.open("rb") as opened,
             click.progressbar(length=file.stat().st_size, label=file.name) as bar,
         ):
             entries = _watched(read(opened, languages), lambda: bar.update(opened.tell() - bar.pos))
-            report = import_corrections(engine, entries, terms, faults.add)
+            report = import_corrections(engine, entries, terms, faults.add, cipher_of(settings.text_keys))
     finally:
         faults.show()
     _say(report)
@@ -72,9 +73,10 @@ def export(file: Path, form: str | None, source: str | None, target: str | None,
         target_language=languages.target,
         for_all_clients=client_id is None,
     )
-    with database_transaction(load_settings(), "dragoman-corrections") as connection:
+    settings = load_settings()
+    with database_transaction(settings, "dragoman-corrections") as connection:
         total = count_corrections(connection, filters)
-        found = stream_corrections(connection, filters)
+        found = stream_corrections(connection, filters, cipher_of(settings.text_keys))
         with click.progressbar(found, length=total, label=file.name, update_min_steps=1_000) as bar:
             writable = _Writable(bar, form)
             _write(file, written(writable, form, languages))

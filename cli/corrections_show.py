@@ -16,6 +16,7 @@ from ..storage.correction_queries import (
     list_corrections,
     revisions,
 )
+from ..storage.text_cipher import cipher_of
 from .corrections_options import source_option, tag, target_option
 from .database import database_transaction
 from .terminal import as_json, console, json_text, one_line
@@ -35,8 +36,9 @@ def list_command(
     filters = CorrectionFilter(
         client_id=client_id, source_language=tag(source), target_language=tag(target), containing=containing
     )
-    with database_transaction(load_settings(), "dragoman-corrections") as connection:
-        found = list_corrections(connection, filters, limit)
+    settings = load_settings()
+    with database_transaction(settings, "dragoman-corrections") as connection:
+        found = list_corrections(connection, filters, limit, cipher_of(settings.text_keys))
     _print(found, as_json=as_json, sentence="no such correction")
 
 
@@ -45,11 +47,13 @@ def list_command(
 @as_json
 def show(correction_id: UUID, as_json: bool) -> None:
     """Show every revision of the correction CORRECTION_ID, the first one first; the last one holds."""
-    with database_transaction(load_settings(), "dragoman-corrections") as connection:
-        found = get_correction(connection, correction_id)
+    settings = load_settings()
+    cipher = cipher_of(settings.text_keys)
+    with database_transaction(settings, "dragoman-corrections") as connection:
+        found = get_correction(connection, correction_id, cipher)
         if found is None:
             raise DragomanError(f"there is no correction {correction_id}")
-        chain = revisions(connection, found)
+        chain = revisions(connection, found, cipher)
     _print(chain, as_json=as_json)
 
 

@@ -1,11 +1,14 @@
 """`dragoman db`: the tables of the history, and their upkeep. Knows settings and migrations; reads no row itself."""
 
+from itertools import chain
+
 import click
 from sqlalchemy import Engine
 
 from ..errors import ConfigurationError
 from ..settings import load_settings
 from ..storage import migrate
+from ..storage.correction_reencryption import corrections_to_reencrypt, reencrypt_corrections
 from ..storage.diagram import page
 from ..storage.engine import transaction
 from ..storage.erasure_request import tidy_up
@@ -82,9 +85,9 @@ def reencrypt_command() -> None:
         raise ConfigurationError("DRAGOMAN_TEXT_KEYS names no key to encrypt with")
     with database_engine(settings, "dragoman-reencrypt", connections=2) as engine:
         with transaction(engine) as connection:
-            left = rows_to_reencrypt(connection, cipher)
+            left = rows_to_reencrypt(connection, cipher) + corrections_to_reencrypt(connection, cipher)
         with click.progressbar(length=left, label="encrypting") as bar:
-            for rows in reencrypt(engine, cipher):
+            for rows in chain(reencrypt(engine, cipher), reencrypt_corrections(engine, cipher)):
                 bar.update(rows)
         tidy_up(engine)
     click.echo(f"every text is encrypted with the key {cipher.key_name}")

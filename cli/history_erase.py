@@ -7,8 +7,9 @@ from uuid import UUID
 import click
 
 from ..settings import load_settings
-from ..storage.erasure import Progress, Scope, find
+from ..storage.erasure import Progress, find
 from ..storage.erasure_request import Erased, Request, carry_out
+from ..storage.erasure_scope import Scope
 from ..storage.text_cipher import cipher_of
 from .actor import by
 from .database import database_engine

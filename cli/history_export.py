@@ -10,12 +10,16 @@ from typing import Any, cast, get_args
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from sqlalchemy import Engine
 
 from ..errors import ConfigurationError
-from ..settings import load_settings
+from ..settings import Settings, load_settings
+from ..storage.audit import append_event
+from ..storage.engine import transaction
 from ..storage.export_log import ExportNote, begin_export, finish_export, noted_filters
-from ..storage.history_export import ExportFormat, ExportOrder, estimated_rows, export_history
+from ..storage.history_export import ExportFormat, ExportOrder, estimated_rows, export_history, has_encrypted
 from ..storage.new_file import HashedFile, new_file, refuse_existing
+from ..storage.text_cipher import TextCipher, cipher_of
 from .actor import account
 from .database import database_engine
 from .history_filters import chosen_filter, filters
@@ -28,22 +32,48 @@ FORMATS = get_args(ExportFormat)
 @click.argument("path", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--format", "format_name", type=click.Choice(FORMATS), help="Default: by the end of the name.")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
+@click.option("--decrypt", is_flag=True, help="Write encrypted texts as they were; needs DRAGOMAN_TEXT_KEYS.")
 @filters
-def export_command(path: Path, format_name: ExportFormat | None, force: bool, **chosen: Any) -> None:
+def export_command(path: Path, format_name: ExportFormat | None, force: bool, decrypt: bool, **chosen: Any) -> None:
     """Write rows to PATH: .csv, .jsonl or .parquet; "-" is standard output.
 
     The file is one moment of the history, and there whole or not at all; rows are in no particular order. In CSV an
-    empty text is "" and one that is not there is nothing. Each export is written down in the table export_log.
+    empty text is "" and one that is not there is nothing. Each export is written down in the table export_log, and one
+    that decrypts in the audit chain too.
     """
-    order = ExportOrder(_format(path, format_name), chosen_filter(**chosen))
+    settings = load_settings()
+    order = ExportOrder(_format(path, format_name), chosen_filter(**chosen), _key_bearer(settings) if decrypt else None)
     if path != STANDARD_OUTPUT and not force:
         refuse_existing(path)
-    with database_engine(load_settings(), "dragoman-export", connections=5) as engine:
-        number = begin_export(engine, ExportNote(who(), "history", noted_filters(order.filters), told_path(path)))
+    with database_engine(settings, "dragoman-export", connections=5) as engine:
+        number = _begun(engine, order, path)
         with _destination(path) as file, _bar(estimated_rows(engine, order.filters)) as progress:
             rows = export_history(engine, order, file, progress)
         finish_export(engine, number, rows, file.sha256)
+        is_ciphertext = order.cipher is None and has_encrypted(engine, order.filters)
     click.echo(f"{rows:,} rows, {file.size_bytes:,} bytes, SHA-256 {file.sha256}", err=True)
+    if is_ciphertext:
+        click.echo(
+            "Texts with a text_key are written as they are stored, encrypted: --decrypt writes them as they were.",
+            err=True,
+        )
+
+
+def _key_bearer(settings: Settings) -> TextCipher:
+    cipher = cipher_of(settings.text_keys)
+    if cipher is None:
+        raise ConfigurationError("--decrypt needs the keys: give them in DRAGOMAN_TEXT_KEYS")
+    return cipher
+
+
+def _begun(engine: Engine, order: ExportOrder, path: Path) -> int:
+    """Write the export down; returns its number."""
+    told = noted_filters(order.filters) | ({"decrypted": True} if order.cipher else {})
+    number = begin_export(engine, ExportNote(who(), "history", told, told_path(path)))
+    if order.cipher:
+        with transaction(engine) as connection:
+            append_event(connection, who(), "texts_decrypted", {"export": number})
+    return number
 
 
 def who() -> str:

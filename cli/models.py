@@ -9,6 +9,7 @@ COMMANDS = {
     "watch": LazyCommand("models_watch", "watch_command", "worker", "Take back versions that do harm."),
     "canary": LazyCommand("models_beside", "canary", "worker", "Give a version a share of the jobs, or end that."),
     "deployments": LazyCommand("models_registry", "deployments", "worker", "Show which version serves what, and did."),
+    "gate": LazyCommand("models_gate", "gate", "train", "Compare a version with production, change nothing."),
     "promote": LazyCommand("models_promote", "promote", "train", "Let a version translate, if it is not worse."),
     "register": LazyCommand("models_registry", "register", "worker", "Keep a checkpoint where workers find it."),
     "registered": LazyCommand("models_registry", "registered", "worker", "List the registered versions."),

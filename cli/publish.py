@@ -18,8 +18,17 @@ from ..settings import load_settings
 @click.option("-t", "--target", metavar="LANGUAGE", help="Language to translate to, e.g. fr.")
 @click.option("--lane", type=click.Choice(["interactive", "bulk"]), default="bulk", show_default=True)
 @click.option("--format", "form", type=click.Choice(["lines", "jsonl"]), help="Default: by the file's ending.")
+@click.option("--no-trace", is_flag=True, help="Keep no text of its jobs anywhere but on Kafka.")
 @click.option("--restart", is_flag=True, help="Forget earlier runs: publish everything, as new jobs.")
-def publish(file: Path, source: str | None, target: str | None, lane: Lane, form: Form | None, restart: bool) -> None:
+def publish(
+    file: Path,
+    source: str | None,
+    target: str | None,
+    lane: Lane,
+    form: Form | None,
+    no_trace: bool,
+    restart: bool,
+) -> None:
     """Publish FILE: one segment a line, or JSONL.
 
     A JSONL line is {"text": ..., "source": ..., "target": ..., "metadata": {...}}; only text is required.
@@ -30,7 +39,7 @@ def publish(file: Path, source: str | None, target: str | None, lane: Lane, form
         raise click.UsageError("lines name no language: give --source and --target, e.g. -s en -t fr")
     if restart:
         journal_path(file).unlink(missing_ok=True)
-    request = PublishRequest(file, form, source, target, lane)
+    request = PublishRequest(file, form, source, target, lane, no_trace)
     run = open_run(request)
     with click.progressbar(length=run.identity.line_count, label=f"publishing {file.name}") as bar:
         summary = FilePublisher(request, run, lambda _number: bar.update(1)).run(load_settings())

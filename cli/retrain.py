@@ -18,11 +18,13 @@ from ..settings import Settings, load_settings
 from ..storage.deployments import Reason, find_open
 from ..storage.engine import transaction
 from ..storage.models import RegisteredVersion, find_version
+from ..storage.text_cipher import cipher_of
 from ..worker.corpus_export import EmptyCorpusError, corrections_order, export_corpus
 from ..worker.logs import configure_logging
 from ..worker.registry.artifacts import fetch
 from .database import database_engine, database_transaction
-from .models_promote import Entrance, GateClosedError, exams_for, pass_gate
+from .models_gate import Entrance, GateClosedError, exams_for
+from .models_promote import promote_through_gate
 from .models_registry import register_folder
 from .retrain_config import RetrainConfig, load_retrain_config
 from .retrain_corpus import Corpus, read_corpus
@@ -118,7 +120,8 @@ def _exported(run: _Run) -> int:
         segments = 0
         with suppress(EmptyCorpusError), database_engine(run.settings, "dragoman-retrain") as engine:
             order = corrections_order(run.config.languages, "dragoman retrain")
-            written = export_corpus(engine, order, run.journal.folder / EXPORTED)
+            cipher = cipher_of(run.settings.text_keys)
+            written = export_corpus(engine, order, run.journal.folder / EXPORTED, cipher)
             segments = written.kept["train", "correction"]
         run.journal.done("exported", segments=segments)
     return int(run.journal["exported"]["segments"])
@@ -159,6 +162,6 @@ def _promote(run: _Run, version: RegisteredVersion, corpus: Corpus) -> None:
     exams = [exam for path in (corpus.test, *named) for exam in exams_for(run.settings, pair, path)]
     exams += exams_for(run.settings, pair, None)
     why = Reason("dragoman retrain", f"fine-tuned on {corpus.segments} segments of corrections")
-    verdict = pass_gate(run.settings, version, Entrance(pair, exams, why))
+    verdict = promote_through_gate(run.settings, version, Entrance(pair, exams), why)
     figures = {test["test_set"]: test["quality"]["bleu"] for test in verdict.figures["tests"]}
     run.journal.done("promoted", version=version.id, bleu=figures)

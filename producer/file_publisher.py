@@ -26,13 +26,14 @@ OnLine = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class PublishRequest:
-    """A file to publish; languages given here are those of lines that name none."""
+    """A file to publish; languages given here are those of lines that name none. `no_trace` is that of all its jobs."""
 
     path: Path
     form: Form
     source: str | None
     target: str | None
     lane: Lane
+    no_trace: bool = False
 
 
 @dataclass(slots=True)
@@ -82,13 +83,15 @@ def open_run(request: PublishRequest) -> Journal:
     Raises `ConfigurationError` when the file is not what it was at the earlier run.
     """
     digest, line_count = fingerprint(request.path)
-    identity = FileIdentity(digest, line_count, request.form, request.source, request.target, request.lane)
+    identity = FileIdentity(
+        digest, line_count, request.form, request.source, request.target, request.lane, request.no_trace
+    )
     found = load_journal(request.path)
     if found is None:
         return Journal.begin(identity)
     if found.identity != identity:
         raise ConfigurationError(
-            f"{request.path}, its languages or its lane are not those of the earlier run: "
+            f"{request.path}, its languages, its lane or --no-trace are not those of the earlier run: "
             "--restart publishes it anew, as new jobs"
         )
     return found
@@ -148,7 +151,7 @@ class FilePublisher:
                 source=segment.source or self._request.source or "",
                 target=segment.target or self._request.target or "",
                 lane=self._request.lane,
-                details=JobDetails(job_id=job_id, metadata=segment.metadata),
+                details=JobDetails(job_id=job_id, metadata=segment.metadata, no_trace=self._request.no_trace),
             )
             self.summary.published += 1
         except RejectedJobError as error:

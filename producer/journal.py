@@ -27,6 +27,8 @@ class FileIdentity:
     source: str | None
     target: str | None
     lane: str
+    # Not in the journals of runs that began before there was such a wish.
+    no_trace: bool = False
 
 
 class Journal(BaseModel):

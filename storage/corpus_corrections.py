@@ -4,11 +4,12 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, text
 
-from .corpus_pairs import FETCHED, StoredPair
+from .corpus_pairs import FETCHED, StoredPair, may_be_read, opened_texts
 from .history import HistoryFilter
+from .text_cipher import TextCipher
 
 CURRENT = """
-SELECT source_text, target_text FROM current_correction
+SELECT id, text_key, source_text, target_text FROM current_correction
 WHERE source_language = :source_language AND target_language = :target_language
   AND (CAST(:client_id AS text) IS NULL OR client_id = :client_id)
   AND (CAST(:since AS timestamptz) IS NULL OR created_at >= :since)
@@ -17,8 +18,13 @@ ORDER BY created_at DESC, id
 """
 
 
-def current_corrections(connection: Connection, filters: HistoryFilter) -> Iterator[StoredPair]:
-    """The corrections of a language pair, the latest first; of the filters, client and times count too."""
+def current_corrections(
+    connection: Connection, filters: HistoryFilter, cipher: TextCipher | None = None
+) -> Iterator[StoredPair]:
+    """The corrections of a language pair, the latest first; of the filters, client and times count too.
+
+    Left out are encrypted ones whose key the cipher has not.
+    """
     bounds = {
         "source_language": filters.source_language,
         "target_language": filters.target_language,
@@ -27,5 +33,6 @@ def current_corrections(connection: Connection, filters: HistoryFilter) -> Itera
         "until": filters.until,
     }
     with connection.execute(text(CURRENT), bounds, execution_options={"yield_per": FETCHED}) as found:
-        for source, target in found:
-            yield StoredPair(source, target, "correction")
+        for id_, key, source, target in found:
+            if may_be_read(key, cipher):
+                yield StoredPair(*opened_texts(cipher, key, id_, (source, target)), "correction")

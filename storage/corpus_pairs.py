@@ -5,12 +5,13 @@ A row without its texts (rejected, erased, or never stored because its job said 
 
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
+from uuid import UUID
 
 from sqlalchemy import Connection, select
 
 from .history import HistoryFilter
 from .tables import translation
-from .text_cipher import TextCipher
+from .text_cipher import TextCipher, opened
 
 # Rows fetched at once.
 FETCHED = 5_000
@@ -43,8 +44,16 @@ def translated_pairs(
     )
     with connection.execute(rows, execution_options={"yield_per": FETCHED}) as found:
         for job_id, key, source, target, score, version in found:
-            if key is None:
-                yield StoredPair(source, target, "model", score, version)
-            elif cipher is not None and cipher.knows(key):
-                opened = cipher.open_values(key, job_id, {"source_text": source, "target_text": target})
-                yield StoredPair(opened["source_text"], opened["target_text"], "model", score, version)
+            if may_be_read(key, cipher):
+                yield StoredPair(*opened_texts(cipher, key, job_id, (source, target)), "model", score, version)
+
+
+def may_be_read(key: str | None, cipher: TextCipher | None) -> bool:
+    """Whether the cipher has the key, or none is needed."""
+    return key is None or (cipher is not None and cipher.knows(key))
+
+
+def opened_texts(cipher: TextCipher | None, key: str | None, row_id: UUID, texts: tuple[str, str]) -> tuple[str, str]:
+    """A source and a target text as they were."""
+    values = opened(cipher, key, row_id, dict(zip(("source_text", "target_text"), texts, strict=True)))
+    return values["source_text"], values["target_text"]

@@ -16,9 +16,11 @@ from sqlalchemy import Connection, Engine
 from ..errors import TransientError
 from ..schemas.corrections import Correction, Origin
 from .bulk import array_literal, bytea
-from .corrections import chain, record_corrections
+from .correction_chain import ChainNames
+from .corrections import chain_names, record_corrections
 from .errors import database_errors
 from .interchange.entries import Entry, Fault, Passed, Unit
+from .text_cipher import TextCipher
 
 # Enough to share the cost of a transaction, few enough that others who correct wait no second.
 UNITS_AT_ONCE = 2_000
@@ -57,14 +59,19 @@ class ImportReport:
 
 
 def import_corrections(
-    engine: Engine, entries: Iterable[Entry], terms: ImportTerms, on_fault: Callable[[Fault], None]
+    engine: Engine,
+    entries: Iterable[Entry],
+    terms: ImportTerms,
+    on_fault: Callable[[Fault], None],
+    cipher: TextCipher | None = None,
 ) -> ImportReport:
     """Bring the entries in, as they are read; returns what became of them.
 
     `on_fault` hears of every unit that is left out for a fault.
     Raises `TransientError` when the database is away: what was reported stays, and the same import may be repeated.
+    Raises `DragomanError` as `record_corrections`.
     """
-    report, coming = ImportReport(), iter(entries)
+    report, coming, names = ImportReport(), iter(entries), ChainNames(cipher)
     try:
         with database_errors(engine), engine.connect() as connection:
             with connection.begin():
@@ -73,7 +80,7 @@ def import_corrections(
             while some := list(islice(coming, UNITS_AT_ONCE)):
                 sound = list(_sound(some, terms, report, on_fault))
                 with connection.begin():
-                    written = record_corrections(connection, _first_told(connection, sound))
+                    written = record_corrections(connection, _first_told(connection, names, sound), cipher)
                 done = Counter(is_new for _, is_new in written)
                 report.added += done[True]
                 report.unchanged += done[False]
@@ -116,11 +123,11 @@ def _correction(unit: Unit, terms: ImportTerms) -> Correction | Fault:
         return Fault(unit.number, None, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
 
 
-def _first_told(connection: Connection, sound: Iterable[Correction]) -> list[Correction]:
+def _first_told(connection: Connection, names: ChainNames, sound: Iterable[Correction]) -> list[Correction]:
     """Those that are the first word of the file on their text, in the order of the file."""
     first: dict[bytes, Correction] = {}
     for one in sound:
-        first.setdefault(chain(one), one)
+        first.setdefault(chain_names(names, one)[0], one)
     noted = connection.exec_driver_sql(NOTE, (array_literal(first, bytea),)).scalars()
     told_now = {bytes(name) for name in noted}
     return [one for name, one in first.items() if name in told_now]

@@ -14,13 +14,25 @@ from ..errors import DragomanError, TransientError
 from ..schemas.corrections import Correction, Signature
 from ..schemas.ids import new_job_id
 from .bulk import BulkInsert
-from .correction_chain import chain_of
+from .correction_chain import ChainNames
 from .correction_queries import KeptCorrection, Latest, get_correction, latest_of, revisions
 from .history import get
 from .tables import correction
+from .text_cipher import TextCipher, required
+from .text_places import CORRECTION_TEXTS
 
 # Any number that nobody else uses: the bytes of "corrects".
 ADVISORY_LOCK = int.from_bytes(b"corrects", "big") >> 1
+# One probe of the index for each key.
+KEYS = """
+WITH RECURSIVE known (text_key) AS (
+  (SELECT text_key FROM correction WHERE text_key IS NOT NULL ORDER BY text_key LIMIT 1)
+  UNION ALL
+  SELECT (SELECT text_key FROM correction WHERE text_key > known.text_key ORDER BY text_key LIMIT 1)
+  FROM known WHERE known.text_key IS NOT NULL
+)
+SELECT text_key FROM known WHERE text_key IS NOT NULL
+"""
 # Nobody waits for ever for a turn, and nobody who froze keeps it.
 LIMITS = "SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '30s'"
 
@@ -41,6 +53,7 @@ class _Row(NamedTuple):
     author: str
     reason: str | None
     origin: str
+    text_key: str | None = None
 
 
 class Written(NamedTuple):
@@ -53,18 +66,25 @@ class Written(NamedTuple):
 _insert = BulkInsert(correction, _Row._fields, key="id")
 
 
-def record_corrections(connection: Connection, corrections: Sequence[Correction]) -> list[Written]:
+def record_corrections(
+    connection: Connection, corrections: Sequence[Correction], cipher: TextCipher | None = None
+) -> list[Written]:
     """Write corrections in their order, each the successor of what its chain holds; equal to that, it is not written.
+
+    They are encrypted where there is a cipher.
 
     They hold when the caller's transaction commits, for every job that is admitted from then on. Waits at most ten
     seconds for others who write. Raises `TransientError` when the database is away or others write for longer (inside
-    `transaction(engine)`).
+    `transaction(engine)`), `DragomanError` when others are encrypted with a key that the cipher has not.
     """
     take_turn(connection)
-    chains = [chain(one) for one in corrections]
-    latest = latest_of(connection, chains)
+    _require_keys(connection, cipher)
+    names = ChainNames(cipher)
+    named = [chain_names(names, one) for one in corrections]
+    latest = latest_of(connection, {name for some in named for name in some}, cipher)
     rows, written = [], []
-    for name, one in zip(chains, corrections, strict=True):
+    for some, one in zip(named, corrections, strict=True):
+        name = next((name for name in some if name in latest), some[0])
         before = latest.get(name)
         if before is not None and before.target_text == one.target_text:
             written.append(Written(before.id, is_new=False))
@@ -73,18 +93,24 @@ def record_corrections(connection: Connection, corrections: Sequence[Correction]
         latest[name] = Latest(row.id, row.revision, row.target_text)
         rows.append(row)
         written.append(Written(row.id, is_new=True))
-    _write(connection, rows)
+    _write(connection, rows, cipher)
     return written
 
 
 def correct_job(
-    connection: Connection, job_id: UUID, target_text: str, signature: Signature, *, for_all_clients: bool = False
+    connection: Connection,
+    job_id: UUID,
+    target_text: str,
+    signature: Signature,
+    cipher: TextCipher | None = None,
+    *,
+    for_all_clients: bool = False,
 ) -> Written:
     """Correct the translation of a job in the history, for its client or for all.
 
     Raises `DragomanError` when the history has no such job, or no text of it, else what `record_corrections` raises.
     """
-    recorded = get(connection, job_id)
+    recorded = get(connection, job_id, cipher)
     if recorded is None:
         raise DragomanError(f"the history has no job {job_id}: it is not finished yet, or the id is another")
     row = recorded.row
@@ -99,19 +125,22 @@ def correct_job(
         job_id=job_id,
         **signature.model_dump(),
     )
-    return record_corrections(connection, [one])[0]
+    return record_corrections(connection, [one], cipher)[0]
 
 
-def withdraw(connection: Connection, correction_id: UUID, signature: Signature) -> KeptCorrection:
+def withdraw(
+    connection: Connection, correction_id: UUID, signature: Signature, cipher: TextCipher | None = None
+) -> KeptCorrection:
     """Let a correction hold no longer, from the next job on; returns the row that says so.
 
-    Raises `DragomanError` for one that is unknown, superseded or withdrawn already.
+    Raises `DragomanError` for one that is unknown, superseded or withdrawn already, or whose key is not there.
     """
     take_turn(connection)
-    found = get_correction(connection, correction_id)
+    _require_keys(connection, cipher)
+    found = get_correction(connection, correction_id, cipher)
     if found is None:
         raise DragomanError(f"there is no correction {correction_id}")
-    last = revisions(connection, found)[-1]
+    last = revisions(connection, found, cipher)[-1]
     if last.target_text is None:
         raise DragomanError(f"the correction {correction_id} is withdrawn already")
     if last.id != correction_id:
@@ -129,8 +158,8 @@ def withdraw(connection: Connection, correction_id: UUID, signature: Signature) 
         target_text=None,
         **signature.model_dump(),
     )
-    _write(connection, [row])
-    written = get_correction(connection, row.id)
+    _write(connection, [row], cipher)
+    written = get_correction(connection, row.id, cipher)
     assert written is not None, "we hold the turn and have just written it"  # noqa: S101 - for the type checker
     return written
 
@@ -141,9 +170,15 @@ def take_turn(connection: Connection) -> None:
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
 
 
-def chain(one: Correction) -> bytes:
-    """The name of its chain."""
-    return chain_of(one.client_id, one.source_language, one.target_language, one.source_text)
+def chain_names(names: ChainNames, one: Correction) -> tuple[bytes, ...]:
+    """The names that its chain may have, first that of a new one."""
+    return names.of(one.client_id, one.source_language, one.target_language, one.source_text)
+
+
+def _require_keys(connection: Connection, cipher: TextCipher | None) -> None:
+    """Whoever has not every key would take a text that has a chain for new."""
+    for key_name in connection.exec_driver_sql(KEYS).scalars().all():
+        required(cipher, key_name)
 
 
 def _successor(one: Correction, name: bytes, before: Latest | None) -> _Row:
@@ -164,6 +199,12 @@ def _successor(one: Correction, name: bytes, before: Latest | None) -> _Row:
     )
 
 
-def _write(connection: Connection, rows: Sequence[_Row]) -> None:
-    if len(_insert(connection, rows)) < len(rows):
+def _write(connection: Connection, rows: Sequence[_Row], cipher: TextCipher | None) -> None:
+    sealed = rows if cipher is None else [_sealed(row, cipher) for row in rows]
+    if len(_insert(connection, sealed)) < len(rows):
         raise TransientError("somebody wrote a correction without taking a turn: try again")
+
+
+def _sealed(row: _Row, cipher: TextCipher) -> _Row:
+    texts = cipher.seal_values(row.id, {column: getattr(row, column) for column in CORRECTION_TEXTS})
+    return row._replace(**texts, text_key=cipher.key_name)

@@ -9,17 +9,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Row, text
 
-from ..errors import DragomanError
 from .bulk import array_literal
 from .engine import transaction
-from .erasure_elsewhere import DROP_SHADOWS, erase_elsewhere, found_elsewhere
+from .erasure_elsewhere import SHADOWS, erase_elsewhere, found_elsewhere
+from .erasure_scope import Scope
 from .outbox_texts import drop_events_containing
 from .search_index import drop_documents, lock_documents
-from .text_cipher import TextCipher, required
+from .text_cipher import TextCipher, opened
 from .text_places import TEXT_PLACES, TextPlace
 from .words import normalised
 
@@ -36,26 +35,6 @@ DROP_EVENTS = "DELETE FROM outbox WHERE job_id = ANY(%s::uuid[])"
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """Whose texts are meant; what is None does not narrow it. `containing` is found whatever its case.
-
-    `since` and `before` bound the time at which a row was recorded: the first is meant too, the second is not.
-    """
-
-    client_id: str | None = None
-    job_id: UUID | None = None
-    containing: str | None = None
-    since: datetime | None = None
-    before: datetime | None = None
-
-    def __post_init__(self) -> None:
-        if (self.client_id, self.job_id, self.containing) == (None, None, None):
-            raise ValueError("a scope names a client, a job or a text: nobody erases everything by mistake")
-        if self.containing is not None and not self.containing.strip():
-            raise DragomanError("the text to look for is empty: every row would hold it")
-
-
-@dataclass(frozen=True, slots=True)
 class Progress:
     """So many rows of a table were looked at and meant, in one batch; `earliest`: the first of these was made then."""
 
@@ -67,8 +46,8 @@ class Progress:
 
 def find(engine: Engine, scope: Scope, cipher: TextCipher | None = None) -> Iterator[Progress]:
     """Count what `erase` would remove, a batch at a time."""
-    for elsewhere in found_elsewhere(engine, scope):
-        yield Progress(elsewhere.table, elsewhere.looked_at, len(elsewhere.keys), elsewhere.earliest)
+    for elsewhere in found_elsewhere(engine, scope, cipher):
+        yield Progress(elsewhere.place.table, elsewhere.looked_at, len(elsewhere.keys), elsewhere.earliest)
     for place in TEXT_PLACES:
         for rows, meant in _batches(engine, place, scope, cipher):
             yield _progress(place, rows, meant)
@@ -80,9 +59,9 @@ def erase(engine: Engine, scope: Scope, cipher: TextCipher | None = None) -> Ite
     Rows that are recorded meanwhile may be passed over. Raises `DragomanError` where a text is looked for in encrypted
     ones and `cipher` has not their key.
     """
-    for elsewhere in found_elsewhere(engine, scope):
+    for elsewhere in found_elsewhere(engine, scope, cipher):
         erased = erase_elsewhere(engine, elsewhere)
-        yield Progress(elsewhere.table, elsewhere.looked_at, erased, elsewhere.earliest)
+        yield Progress(elsewhere.place.table, elsewhere.looked_at, erased, elsewhere.earliest)
     for place in TEXT_PLACES:
         for rows, meant in _batches(engine, place, scope, cipher):
             if meant:
@@ -132,8 +111,7 @@ def _statement(place: TextPlace, scope: Scope) -> tuple[str, dict[str, Any]]:
 
 def _plain(place: TextPlace, row: Row[Any], cipher: TextCipher | None) -> Iterable[Any]:
     values = {column: row._mapping[column] for column in place.emptied}
-    opens = row.text_key and required(cipher, row.text_key)
-    return (opens.open_values(row.text_key, row.key, values) if opens else values).values()
+    return opened(cipher, row.text_key, row.key, values).values()
 
 
 def _holds(values: Iterable[Any], wanted: str) -> bool:
@@ -161,7 +139,7 @@ def _empty(connection: Connection, place: TextPlace, rows: Sequence[Row[Any]]) -
     connection.exec_driver_sql(emptied, (array_literal((row.key for row in rows), str),))
     jobs = [row.job_id for row in rows if row.job_id is not None]
     drop_documents(connection, jobs)
-    for drop in (DROP_EVENTS, DROP_SHADOWS):
+    for drop in (DROP_EVENTS, SHADOWS.drop):
         connection.exec_driver_sql(drop, (array_literal(jobs, str),))
     connection.execute(text(NOTE), {"name": ERASED})
 

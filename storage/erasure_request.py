@@ -10,14 +10,23 @@ from sqlalchemy import Engine, text
 
 from .audit import append_event
 from .engine import transaction
-from .erasure import Progress, Scope, erase
+from .erasure import Progress, erase
+from .erasure_elsewhere import PLACES
+from .erasure_scope import Scope
 from .exports_made import exports_since
 from .text_cipher import TextCipher
 from .text_places import TEXT_PLACES
 from .vocabulary import forget_unused_words
 
 # The planner's statistics quote common values of a column: they are made anew of what is left.
-ANALYZED = (*(place.table for place in TEXT_PLACES), "search_document", "search_word")
+ANALYZED = (*(place.table for place in (*TEXT_PLACES, *PLACES)), "search_document", "search_word")
+# ANALYZE leaves what it knew of a table that is empty now. Servers before 18 have no way to say so.
+FORGETTING_SERVER = 180_000
+FORGET = """
+SELECT count(pg_clear_attribute_stats(schemaname, tablename, attname, inherited)::text)
+FROM pg_stats WHERE (quote_ident(schemaname) || '.' || quote_ident(tablename))::regclass
+  IN (SELECT CAST(:table AS regclass) UNION SELECT relid FROM pg_partition_tree(CAST(:table AS regclass)))
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +77,10 @@ def tidy_up(engine: Engine) -> int:
     """Remove what is left of erased texts in vocabulary and statistics; returns how many words search forgot."""
     words = forget_unused_words(engine)
     with transaction(engine) as connection:
+        can_forget = int(connection.exec_driver_sql("SHOW server_version_num").scalar_one()) >= FORGETTING_SERVER
         for table in ANALYZED:
+            if can_forget:
+                connection.execute(text(FORGET), {"table": table})
             connection.execute(text(f"ANALYZE {table}"))
     return words
 

@@ -12,10 +12,12 @@ from sqlalchemy import Connection, DateTime, Engine, Select, Text, cast, select
 
 from .arrow_rows import arrow_batches
 from .copying import copied, with_values
+from .decrypted_rows import DecryptedRows
 from .errors import database_errors
 from .history import ANY, HistoryFilter
 from .new_file import HashedFile
 from .tables import translation
+from .text_cipher import TextCipher
 
 ExportFormat = Literal["csv", "jsonl", "parquet"]
 Progress = Callable[[int], None]
@@ -36,26 +38,44 @@ STEADY = ("submitted_at", "admitted_at", "started_at", "recorded_at", "kafka_off
 
 
 @dataclass(frozen=True, slots=True)
+class Copy:
+    """A query, how COPY writes it, and what is made of the bytes."""
+
+    query: str
+    options: str
+    content: Callable[[bytes], bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class ExportOrder:
     """Which rows, and how they are written."""
 
     format: ExportFormat
     filters: HistoryFilter = ANY
+    # What is encrypted is decrypted with it; None = texts as they are stored.
+    cipher: TextCipher | None = None
 
 
 def export_history(engine: Engine, order: ExportOrder, file: HashedFile, progress: Progress) -> int:
     """Write the rows to the file; returns how many. `progress` hears of each portion how many rows it had.
 
-    Raises `TransientError` or `DragomanError` for the database, `ConfigurationError` for a missing library, and
-    whatever the file raises.
+    Raises `TransientError` or `DragomanError` for the database, `DragomanError` for a text whose key the order's cipher
+    has not, `ConfigurationError` for a missing library, and whatever the file raises.
     """
     write = {"csv": _write_csv, "jsonl": _write_jsonl, "parquet": _write_parquet}[order.format]
     written = 0
     with _reader(engine) as connection:
-        for rows in write(connection, order.filters, file):
+        for rows in write(connection, order, file):
             written += rows
             progress(rows)
     return written
+
+
+def has_encrypted(engine: Engine, filters: HistoryFilter) -> bool:
+    """Whether any of the rows has encrypted texts; reads them all where none has."""
+    some = select(translation.c.job_id).where(filters.condition(), translation.c.text_key.is_not(None))
+    with _reader(engine) as connection:
+        return bool(connection.execute(select(some.exists())).scalar_one())
 
 
 def estimated_rows(engine: Engine, filters: HistoryFilter) -> int:
@@ -77,29 +97,44 @@ def _select(filters: HistoryFilter, as_text: tuple[str, ...] = ()) -> Select[Any
     return select(*columns).where(filters.condition())
 
 
-def _write_csv(connection: Connection, filters: HistoryFilter, file: HashedFile) -> Iterator[int]:
+def _write_csv(connection: Connection, order: ExportOrder, file: HashedFile) -> Iterator[int]:
     file.write((",".join(translation.columns.keys()) + "\n").encode())
-    return _copy(connection, with_values(connection, _select(filters)), "FORMAT csv", file)
+    decrypted = _decrypted(order)
+    content = decrypted.csv if decrypted else _unchanged
+    return _copy(connection, Copy(with_values(connection, _select(order.filters)), "FORMAT csv", content), file)
 
 
-def _write_jsonl(connection: Connection, filters: HistoryFilter, file: HashedFile) -> Iterator[int]:
-    rows = with_values(connection, _select(filters))
-    return _copy(connection, f"SELECT row_to_json(r) FROM ({rows}) AS r", JSON_OPTIONS, file)  # noqa: S608 - quoted
+def _write_jsonl(connection: Connection, order: ExportOrder, file: HashedFile) -> Iterator[int]:
+    rows = with_values(connection, _select(order.filters))
+    decrypted = _decrypted(order)
+    content = decrypted.jsonl if decrypted else _unchanged
+    query = f"SELECT row_to_json(r) FROM ({rows}) AS r"  # noqa: S608 - quoted
+    return _copy(connection, Copy(query, JSON_OPTIONS, content), file)
 
 
-def _copy(connection: Connection, query: str, options: str, file: HashedFile) -> Iterator[int]:
-    with copied(connection, query, options) as chunks:
+def _copy(connection: Connection, copy: Copy, file: HashedFile) -> Iterator[int]:
+    with copied(connection, copy.query, copy.options) as chunks:
         for chunk in chunks:
-            file.write(chunk.content)
+            file.write(copy.content(chunk.content))
             yield chunk.rows
 
 
-def _write_parquet(connection: Connection, filters: HistoryFilter, file: HashedFile) -> Iterator[int]:
-    query = with_values(connection, _select(filters, AS_TEXT))
+def _write_parquet(connection: Connection, order: ExportOrder, file: HashedFile) -> Iterator[int]:
+    query = with_values(connection, _select(order.filters, AS_TEXT))
+    decrypted = _decrypted(order)
+    content = decrypted.arrow if decrypted else _unchanged
     with arrow_batches(connection, query) as (schema, batches), _parquet_writer(file, schema) as writer:
         for batch in batches:
-            writer.write_batch(batch)
+            writer.write_batch(content(batch))
             yield batch.num_rows
+
+
+def _decrypted(order: ExportOrder) -> DecryptedRows | None:
+    return DecryptedRows(order.cipher, translation.columns.keys()) if order.cipher else None
+
+
+def _unchanged(content: Any) -> Any:
+    return content
 
 
 def _parquet_writer(file: HashedFile, schema: Any) -> Any:

@@ -12,8 +12,9 @@ from sqlalchemy import Connection, Engine, text
 from .audit import append_event
 from .clients import retention_days
 from .engine import transaction
-from .erasure import LOCK_TIMEOUT, Scope, erase
+from .erasure import LOCK_TIMEOUT, erase
 from .erasure_request import tidy_up
+from .erasure_scope import Scope
 from .partitions import REST, Month, partitions_of
 from .search_index import drop_documents, lock_documents
 from .usage import NAME as USAGE

@@ -357,7 +357,7 @@ audit_event = Table(
 
 # What people say segments must become; rows are only added. `chain` is a digest of client, languages and source text
 # (`correction_chain.py`): its rows are the revisions of one correction, 1, 2, 3 and so on, and the last one holds; one
-# without target text withdraws. `number` grows in the order of the commits. client_id NULL = for all clients.
+# without target text withdraws. `number` grows as commits do. client_id NULL = for all clients, text_key NULL = plain.
 correction = Table(
     "correction",
     metadata,
@@ -377,13 +377,14 @@ correction = Table(
     Column("reason", Text),
     Column("origin", Text, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("text_key", Text),
     UniqueConstraint("chain", "revision"),
     CheckConstraint("(revision = 1) = (supersedes IS NULL)", name="revision"),
     Index(None, "job_id", postgresql_where=text("job_id IS NOT NULL")),
+    Index(None, "text_key", postgresql_where=text("text_key IS NOT NULL")),
 )
 
-# Files that history was exported to, written down before the first row leaves: an erasure finds here what may hold a
-# text. What is known at the end only (rows, sha256) is NULL of an export that broke off.
+# Files that history was exported to, from before the first row leaves; rows and sha256 are NULL if it broke off.
 export_log = Table(
     "export_log",
     metadata,

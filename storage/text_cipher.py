@@ -5,6 +5,7 @@ The name of the key stands beside it, in a column `text_key`: NULL there says th
 its texts look like. Knows no SQL.
 """
 
+import hashlib
 import json
 import os
 from base64 import b64decode, b64encode
@@ -34,6 +35,8 @@ class TextCipher:
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
         self.key_name = next(iter(keys))
+        # Keys for the names of what must be found by its text: each follows from one of ours, and tells nothing of it.
+        self.name_keys = tuple(_name_key(key) for key in keys.values())
         self._ciphers = {name: AESGCM(key) for name, key in keys.items()}
 
     @classmethod
@@ -112,11 +115,9 @@ class TextCipher:
         return nonce + self._ciphers[self.key_name].encrypt(nonce, held, _place(row_id, column))
 
     def _open(self, key_name: str, row_id: UUID, column: str, sealed: bytes) -> bytes:
-        cipher = self._ciphers.get(key_name)
-        if cipher is None:
-            raise DragomanError(f"texts are encrypted with the key {key_name}, which DRAGOMAN_TEXT_KEYS lacks")
+        required(self, key_name)
         try:
-            return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _place(row_id, column))
+            return self._ciphers[key_name].decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _place(row_id, column))
         except (InvalidTag, ValueError):
             raise DragomanError(
                 f"{column} of {row_id} was changed, or the key {key_name} of DRAGOMAN_TEXT_KEYS is not the one it was "
@@ -130,10 +131,19 @@ def cipher_of(keys: SecretStr | None) -> TextCipher | None:
 
 
 def required(cipher: TextCipher | None, key_name: str) -> TextCipher:
-    """The cipher for what is encrypted with this key; raises `DragomanError` where no key is set at all."""
-    if cipher is None:
-        raise DragomanError(f"texts are encrypted with the key {key_name}: give it in DRAGOMAN_TEXT_KEYS")
+    """The cipher for what is encrypted with this key; raises `DragomanError` where it, or any, is lacking."""
+    if cipher is None or not cipher.knows(key_name):
+        raise DragomanError(f"texts are encrypted with the key {key_name}, which DRAGOMAN_TEXT_KEYS lacks: add it")
     return cipher
+
+
+def opened(
+    cipher: TextCipher | None, key_name: str | None, row_id: UUID, values: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Values of a row as they were, encrypted or not (None); raises `DragomanError`."""
+    if key_name is None:
+        return values
+    return required(cipher, key_name).open_values(key_name, row_id, values)
 
 
 def _bytes(written: str) -> bytes:
@@ -142,6 +152,10 @@ def _bytes(written: str) -> bytes:
         return b64decode(written, validate=True)
     except ValueError:
         return b""
+
+
+def _name_key(key: bytes) -> bytes:
+    return hashlib.blake2b(b"names", digest_size=KEY_BYTES, key=key).digest()
 
 
 def _place(row_id: UUID, column: str) -> bytes:

@@ -23,6 +23,8 @@ class TextPlace:
     text_key: str | None = None
 
 
+# Of `correction`: what is encrypted. Who wrote one stays readable.
+CORRECTION_TEXTS = ("source_text", "target_text", "reason")
 TEXT_PLACES = (
     TextPlace(
         "translation",

@@ -88,7 +88,7 @@ def _harvested(engine: Engine, order: CorpusOrder, folder: Path, cipher: TextCip
 def _pairs(connection: Connection, order: CorpusOrder, cipher: TextCipher | None) -> Iterator[StoredPair]:
     """Corrections first: nothing that a model wrote takes the place of one."""
     if "correction" in order.origins:
-        yield from current_corrections(connection, order.filters)
+        yield from current_corrections(connection, order.filters, cipher)
     if "model" in order.origins:
         yield from translated_pairs(connection, order.filters, cipher)
 

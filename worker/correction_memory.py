@@ -10,14 +10,17 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, Engine
 
 from ..schemas.jobs import TranslationJob
-from ..storage.correction_chain import chain_of
+from ..storage.correction_chain import ChainNames
 from ..storage.correction_queries import Latest, Numbered, latest_of, written_since
 from ..storage.errors import database_errors
+from ..storage.text_cipher import TextCipher, required
 from .key_filter import KeyFilter
 from .scheduling.translation_memory import Found
 
 # Keys read in one call, so that ten million hold up no job: about 40 ms.
 KEYS_AT_ONCE = 20_000
+# All that one chain may have.
+Names = tuple[bytes, ...]
 
 
 class CorrectionMemory:
@@ -26,21 +29,26 @@ class CorrectionMemory:
     A job that names a model version gets none: it wants to hear that model.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, cipher: TextCipher | None = None) -> None:
         self._reader = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._cipher = cipher
+        self._names = ChainNames(cipher)
         self._filter = KeyFilter()
         self._last: Numbered | None = None
         self._knows_all = False
 
     def find(self, jobs: Sequence[TranslationJob]) -> list[Found | None]:
-        """What people say these jobs must become; raises `TransientError`."""
+        """What people say these jobs must become.
+
+        Raises `TransientError`, and `DragomanError` when corrections are encrypted with a key that we have not.
+        """
         with database_errors(self._reader), self._reader.connect() as connection:
             self._catch_up(connection)
             if self._last is None:
                 return [None] * len(jobs)
-            keys = [_keys(job) for job in jobs]
-            latest = latest_of(connection, {key for some in keys for key in some if self._may_be_known(key)})
-        return [_found(latest, some) for some in keys]
+            chains = [self._chains(job) for job in jobs]
+            latest = latest_of(connection, self._asked(chains), self._cipher)
+        return [_found(latest, some) for some in chains]
 
     def _catch_up(self, connection: Connection) -> None:
         """Read a piece of what is new. The last correction that we saw comes first: else it is another database."""
@@ -49,26 +57,32 @@ class CorrectionMemory:
             # Set back by a restore, or the last one was erased.
             self._filter, self._last = KeyFilter(), None
             written = written_since(connection, 0, KEYS_AT_ONCE)
+        for key_name in {one.text_key for one in written if one.text_key is not None}:
+            required(self._cipher, key_name)
         for one in written:
             self._filter.add(one.chain)
         self._knows_all = len(written) < KEYS_AT_ONCE
         self._last = written[-1] if written else None
 
-    def _may_be_known(self, key: bytes) -> bool:
-        return not self._knows_all or key in self._filter
+    def _chains(self, job: TranslationJob) -> tuple[Names, ...]:
+        """The chains that may answer, the first one with an answer wins."""
+        if job.model is not None:
+            return ()
+        named = (job.source_language, job.target_language, job.source_text)
+        return self._names.of(job.client_id, *named), self._names.of(None, *named)
+
+    def _asked(self, chains: Sequence[tuple[Names, ...]]) -> set[bytes]:
+        """Names to ask the database for: all of a chain, which may just be getting another of them."""
+        return {name for some in chains for names in some if any(map(self._may_be_known, names)) for name in names}
+
+    def _may_be_known(self, name: bytes) -> bool:
+        return not self._knows_all or name in self._filter
 
 
-def _keys(job: TranslationJob) -> tuple[bytes, ...]:
-    """The chains to ask for, the first one with an answer wins."""
-    if job.model is not None:
-        return ()
-    named = (job.source_language, job.target_language, job.source_text)
-    return chain_of(job.client_id, *named), chain_of(None, *named)
-
-
-def _found(latest: dict[bytes, Latest], keys: tuple[bytes, ...]) -> Found | None:
-    for key in keys:
-        known = latest.get(key)
-        if known is not None and known.target_text is not None:
-            return Found(known.target_text, known.id)
+def _found(latest: dict[bytes, Latest], chains: tuple[Names, ...]) -> Found | None:
+    for names in chains:
+        for name in names:
+            known = latest.get(name)
+            if known is not None and known.target_text is not None:
+                return Found(known.target_text, known.id)
     return None

@@ -86,7 +86,8 @@ class Worker:
         metrics = Metrics()
         cache = TranslationCache(settings.translation_cache_bytes)
         waiting_room = WaitingRoom(Scheduler(_policy(settings)), cache, metrics)
-        self.pipeline = Pipeline(identity, waiting_room, metrics, memory=CorrectionMemory(database))
+        cipher = cipher_of(settings.text_keys)
+        self.pipeline = Pipeline(identity, waiting_room, metrics, memory=CorrectionMemory(database, cipher))
         admission = Admission(identity, serving.served, SearchOptions(settings.beam_size), self.pipeline.privacy)
         # The relay holds a transaction open while it waits for acknowledgements, so they must come in time.
         publisher = KafkaPublisher(settings.model_copy(update={"delivery_timeout_seconds": 10.0}))
@@ -96,7 +97,6 @@ class Worker:
         self.engine = EngineStage(
             self.pipeline, serving.devices, _device_policy(settings, len(serving.models)), database
         )
-        cipher = cipher_of(settings.text_keys)
         self.shadow = ShadowStage(
             self.pipeline, database, shadow_order(settings), settings.beam_size, may_record=cipher is None
         )

@@ -11,7 +11,8 @@ from dragoman.model.batching import BatchLimits
 from dragoman.model.translator import Translation
 from dragoman.storage.clients import set_client
 from dragoman.storage.engine import create_database_engine, transaction
-from dragoman.storage.erasure import Scope, erase
+from dragoman.storage.erasure import erase
+from dragoman.storage.erasure_scope import Scope
 from dragoman.storage.migrate import upgrade
 from dragoman.tests.unit.worker.conftest import FRENCH, Builder
 from dragoman.worker.pipeline import Pipeline

@@ -105,6 +105,14 @@ def test_publish_ends_with_a_count_and_is_readable_in_a_log(
     assert published.stdout == "publishing a.txt\nsegments published: 2; blank lines skipped: 1\n"
 
 
+def test_publish_asks_for_no_trace_of_a_whole_file(settings: Settings, topics: list[str], tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("One.\nTwo.\n")
+    published = run(settings, "publish", str(tmp_path / "a.txt"), *PAIR, "--no-trace")
+
+    assert published.exit_code == 0
+    assert {job.no_trace for job in read_jobs(settings, "jobs.bulk", {"One.", "Two."})} == {True}
+
+
 def test_publish_names_bad_lines_and_fails_when_there_are_some(
     settings: Settings, topics: list[str], tmp_path: Path
 ) -> None:

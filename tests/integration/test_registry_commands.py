@@ -55,7 +55,7 @@ def test_a_worse_version_is_kept_out_and_what_was_found_is_kept(shipped: Command
     told = shipped("deployments", "--open").output
 
     assert "BLEU on plain.en-fr.tsv" in str(refused.exception)
-    assert "--force --because overrules that" in str(refused.exception)
+    assert "promote --force --because overrules that" in str(refused.exception)
     assert "random@" not in told
     engine = create_database_engine(database_url)
     with transaction(engine) as connection:
@@ -85,12 +85,14 @@ def test_a_version_is_not_compared_without_a_test_set(shipped: Command, monkeypa
 
 
 def test_a_canary_and_a_shadow_begin_and_end(shipped: Command) -> None:
-    begun = [shipped("canary", "random", "--percent", "5"), shipped("shadow", "random")]
+    unchecked = ("--unchecked", "to see it fail")
+    begun = [shipped("canary", "random", "--percent", "5", *unchecked), shipped("shadow", "random")]
     told = shipped("deployments", "--open").output
     ended = [shipped("canary", "random", "--end"), shipped("shadow", "random", "--end")]
 
     assert [result.exit_code for result in (*begun, *ended)] == [0, 0, 0, 0]
     assert "canary 5 %" in told
+    assert "tried by hand; not checked by the gate: to see it fail" in told
     assert "shadow" in told
     assert "random@" not in shipped("deployments", "--open").output
 
@@ -98,6 +100,32 @@ def test_a_canary_and_a_shadow_begin_and_end(shipped: Command) -> None:
 def test_a_pair_that_the_version_has_not_is_refused(shipped: Command) -> None:
     assert "does not translate en-de" in str(shipped("canary", "random", "--percent", "5", "--pair", "en-de").exception)
     assert shipped("rollback", "english").exit_code == 2
+
+
+def test_a_version_is_no_canary_before_the_gate_let_it_pass(shipped: Command) -> None:
+    unknown = shipped("canary", "random", "--percent", "5")
+    kept_out = shipped("gate", "random")
+    refused = shipped("canary", "random", "--percent", "5")
+
+    assert "it has not been through the gate: run `dragoman models gate random@" in str(unknown.exception)
+    assert "does not pass the gate for en-fr: " in str(kept_out.exception)
+    assert "the gate kept it out: " in str(refused.exception)
+    assert shipped("canary", "random", "--percent", "5", "--unchecked", " ").exit_code == 2
+    assert "random@" not in shipped("deployments", "--open").output
+
+
+def test_a_version_is_a_canary_once_it_has_passed_against_what_is_in_production(
+    shipped: Command, database_url: str
+) -> None:
+    assert shipped("promote", "random", "--force", "--because", "to have a worse one before").exit_code == 0
+    stale = shipped("canary", "tatoeba-en-fr", "--percent", "5")
+    passed = shipped("gate", "tatoeba-en-fr")
+    begun = shipped("canary", "tatoeba-en-fr", "--percent", "5")
+
+    assert "the gate compared it with no other version, not with random@" in str(stale.exception)
+    assert "passes the gate for en-fr" in passed.output
+    assert (begun.exit_code, "canary of en-fr with 5 %" in begun.output) == (0, True)
+    assert "production  random@" in shipped("deployments", "--open").output
 
 
 def test_to_register_again_does_nothing(shipped: Command) -> None:

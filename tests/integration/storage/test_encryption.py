@@ -11,8 +11,8 @@ from dragoman.cli.main import dragoman
 from dragoman.errors import ConfigurationError, DragomanError
 from dragoman.storage import reencryption
 from dragoman.storage.engine import transaction
-from dragoman.storage.erasure import Scope
 from dragoman.storage.erasure_request import Request, carry_out
+from dragoman.storage.erasure_scope import Scope
 from dragoman.storage.history import get, search, tail
 from dragoman.storage.maintenance import maintain
 from dragoman.storage.migrate import downgrade

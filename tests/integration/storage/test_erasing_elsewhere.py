@@ -7,8 +7,9 @@ import pytest
 from dragoman.schemas.corrections import Correction
 from dragoman.storage.corrections import record_corrections
 from dragoman.storage.engine import transaction
-from dragoman.storage.erasure import Scope, find
+from dragoman.storage.erasure import find
 from dragoman.storage.erasure_request import Request, carry_out
+from dragoman.storage.erasure_scope import Scope
 from dragoman.storage.settlement import settle
 from dragoman.storage.shadows import ShadowTranslation, record_shadows
 from dragoman.tests.database_scan import tables_holding
@@ -75,6 +76,17 @@ def test_a_client_takes_its_corrections_along_and_those_that_its_jobs_gave_rise_
     assert left(everywhere) == (1, 1)
     assert everywhere.value("SELECT client_id FROM correction") == "bank"
     assert everywhere.value("SELECT job_id FROM shadow_translation") == UUID(int=2)
+
+
+def test_the_planner_s_statistics_quote_no_erased_correction(bench: Any) -> None:
+    for number in range(20):
+        correct(bench, f"Text {number}.", CANARY)
+    quoting = f"SELECT count(*) FROM pg_stats WHERE most_common_vals::text LIKE '%{CANARY}%'"
+    with transaction(bench.engine) as connection:
+        connection.execute(text("ANALYZE correction"))
+    assert bench.value(quoting) == 1
+    erased(bench, containing=CANARY)
+    assert bench.value(quoting) == 0
 
 
 def test_a_job_takes_only_its_own_along(everywhere: Any) -> None:

@@ -12,8 +12,9 @@ from dragoman.errors import DragomanError, TransientError
 from dragoman.storage import erasure
 from dragoman.storage.audit import last_events, verify_chain
 from dragoman.storage.engine import transaction
-from dragoman.storage.erasure import ERASED, Scope
+from dragoman.storage.erasure import ERASED
 from dragoman.storage.erasure_request import Request, carry_out
+from dragoman.storage.erasure_scope import Scope
 from dragoman.storage.history import search
 from dragoman.storage.maintenance import maintain
 from dragoman.storage.search_index import index_documents, lock_documents

@@ -1,6 +1,8 @@
 """Files into jobs, over the publisher in memory."""
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -191,3 +193,29 @@ def interrupt_at(last: int) -> Callable[[int], None]:
             raise KeyboardInterrupt
 
     return on_line
+
+
+def test_all_jobs_of_a_file_leave_no_trace_where_that_is_wished(tmp_path: Path, broker: MemoryPublisher) -> None:
+    path = file_of(tmp_path, b"One.\nTwo.\n")
+    wished = replace(request(path), no_trace=True)
+    FilePublisher(wished, open_run(wished), lambda _number: None).run(SETTINGS, broker)
+
+    assert [job.no_trace for job in jobs(broker)] == [True, True]
+
+
+def test_run_is_refused_when_its_jobs_left_a_trace_before(tmp_path: Path, broker: MemoryPublisher) -> None:
+    path = file_of(tmp_path, b"One.\n")
+    publish(path, broker)
+
+    with pytest.raises(ConfigurationError, match="--no-trace are not those of the earlier run"):
+        open_run(replace(request(path), no_trace=True))
+
+
+def test_journal_of_before_no_trace_is_resumed(tmp_path: Path, broker: MemoryPublisher) -> None:
+    path = file_of(tmp_path, b"One.\n")
+    publish(path, broker)
+    journal = json.loads(journal_path(path).read_text())
+    del journal["identity"]["no_trace"]
+    journal_path(path).write_text(json.dumps(journal))
+
+    assert publish(path, broker).already_complete

@@ -1,11 +1,13 @@
 """The filter of known keys: never wrong about one that was added, seldom about others."""
 
-from dragoman.storage.correction_chain import CHAIN_BYTES, chain_of
+from dragoman.storage.correction_chain import CHAIN_BYTES, ChainNames
 from dragoman.worker.key_filter import KeyFilter
+
+NAMES = ChainNames()
 
 
 def key(number: int) -> bytes:
-    return chain_of(None, "en", "fr", f"Text {number}.")
+    return NAMES.of(None, "en", "fr", f"Text {number}.")[0]
 
 
 def test_every_key_that_was_added_may_be_known_and_hardly_any_other() -> None:
@@ -18,11 +20,11 @@ def test_every_key_that_was_added_may_be_known_and_hardly_any_other() -> None:
 
 def test_a_chain_has_another_name_when_client_pair_or_text_is_another() -> None:
     names = {
-        chain_of(None, "en", "fr", "Hello."),
-        chain_of("shop", "en", "fr", "Hello."),
-        chain_of(None, "fr", "en", "Hello."),
-        chain_of(None, "en", "fr", "Hello. "),
-        chain_of(None, "en", "frH", "ello."),
+        *NAMES.of(None, "en", "fr", "Hello."),
+        *NAMES.of("shop", "en", "fr", "Hello."),
+        *NAMES.of(None, "fr", "en", "Hello."),
+        *NAMES.of(None, "en", "fr", "Hello. "),
+        *NAMES.of(None, "en", "frH", "ello."),
     }
     assert len(names) == 5
     assert {len(name) for name in names} == {CHAIN_BYTES}
