@@ -42,6 +42,7 @@ LOGIN_REFUSALS = (
     "permission denied for database",
     "authentication failed",
 )
+CHECK_VIOLATION = "23514"
 UNDEFINED_TABLE_OR_COLUMN = ("42P01", "42703")
 
 
@@ -49,7 +50,7 @@ def classify(error: DBAPIError) -> Verdict:
     """Say whether repeating the whole transaction can help."""
     code = sqlstate(error)
     if code is not None:
-        known = code in TRANSIENT_STATES or code.startswith(TRANSIENT_CLASSES)
+        known = code in TRANSIENT_STATES or code.startswith(TRANSIENT_CLASSES) or _lost_its_partition(error)
         return "transient" if known or error.connection_invalidated else "permanent"
     if _login_refused(error):
         return "permanent"
@@ -94,6 +95,16 @@ def address(url: URL) -> str:
     hosts = url.query.get("host", ())
     named = (hosts,) if isinstance(hosts, str) else hosts
     return ",".join(named) or f"{url.host or 'localhost'}:{url.port or 5432}"
+
+
+def _lost_its_partition(error: DBAPIError) -> bool:
+    """Whether a partition was made of a row's month while the row was on its way to the rest: repeated, it goes there.
+
+    The SQLSTATE is that of a check, but no constraint has a name.
+    """
+    diagnostics = getattr(error.orig, "diag", None)
+    table, constraint = (getattr(diagnostics, name, None) for name in ("table_name", "constraint_name"))
+    return sqlstate(error) == CHECK_VIOLATION and table is not None and constraint is None
 
 
 def _login_refused(error: DBAPIError) -> bool:

@@ -14,8 +14,8 @@ pytestmark = [pytest.mark.services, pytest.mark.timeout(400)]
 
 SEED = 7
 BY_NUMBER = {fault.number: fault for fault in FAULTS}
-# One of each part: a worker, the network before each service, a broker, what arrives.
-FAST = ("3b", "27", "34")
+# One of each part: a worker, the network before each service, a text that brings workers down, what lies in no outbox.
+FAST = ("3b", "27", "34", "43b", "55b")
 
 
 def run(ground: Ground, fault: Fault, folder: Path) -> Verdict:

@@ -111,7 +111,9 @@ class Keeper:
             elif plain:
                 self._backlog.append((pool, plain))
         # Nobody else turns for such a device, so nothing may be left when this returns.
-        while self.device.answers_at_once and self._has_work() and not self._stopped.is_set():
+        while self.device.answers_at_once and (self._trials or self._backlog or len(self._open)):
+            if self._stopped.is_set():
+                return
             self.turn(0.0)
 
     def run(self) -> None:
@@ -360,9 +362,6 @@ class Keeper:
         if attempt > self._policy.attempts:
             self._convict(pool, entry)
         return attempt <= self._policy.attempts
-
-    def _has_work(self) -> bool:
-        return bool(len(self._open) or self._trials or self._backlog)
 
     def _gives_up(self) -> bool:
         self.last_beat_seconds = time.monotonic()

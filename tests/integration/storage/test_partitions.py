@@ -5,9 +5,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from dragoman.errors import TransientError
 from dragoman.storage.engine import transaction
 from dragoman.storage.maintenance import maintain, make_partitions
-from dragoman.storage.partitions import STRAYS, Month, make_partition, missing_months
+from dragoman.storage.partitions import REST, STRAYS, Month, make_partition, missing_months
 from dragoman.storage.settlement import settle
 from sqlalchemy import text
 
@@ -42,6 +43,15 @@ def test_a_job_is_recorded_in_the_month_of_its_id(bench: Any) -> None:
 def test_a_job_of_a_month_without_partition_is_recorded_all_the_same(bench: Any) -> None:
     settle(bench.engine, bench.settlement(bench.row(1, job_id=job_id(LONG_AGO, 1))))
     assert partitions(bench) == {"translation_other": 1}
+
+
+def test_a_row_is_tried_again_when_a_partition_was_made_while_it_was_on_its_way_to_the_rest(bench: Any) -> None:
+    now = Month.of(datetime.now(UTC))
+    settle(bench.engine, bench.settlement(bench.row(1, job_id=job_id(now, 1))))
+    astray = f"INSERT INTO {REST} SELECT * FROM {now.partition}"
+
+    with pytest.raises(TransientError, match="partition constraint"), transaction(bench.engine) as connection:
+        connection.exec_driver_sql(astray)
 
 
 def test_a_job_published_again_in_another_month_is_recorded_once(bench: Any) -> None:
