@@ -50,6 +50,13 @@ class UrgentFirst(Generic[Item]):
         self._other: deque[list[Item]] = deque()
         self._urgent_had_its_turn = False
         self._urgent_came_at_seconds = -LATELY_SECONDS
+        self._asked_for: int | None = None
+
+    @property
+    def has_enough(self) -> bool:
+        """Whether as many that are not urgent wait as were asked for the last time: more would only wait."""
+        with self._changed:
+            return self._asked_for is not None and sum(map(len, self._other)) >= self._asked_for
 
     @property
     def urgent_lately(self) -> bool:
@@ -75,6 +82,7 @@ class UrgentFirst(Generic[Item]):
         """
         items: list[Item] = []
         with self._changed:
+            self._asked_for = most
             if self._changed.wait_for(lambda: self._urgent or self._other, timeout_seconds) and linger_seconds:
                 self._changed.wait_for(lambda: self._urgent or sum(map(len, self._other)) >= most, linger_seconds)
             takes_urgent = bool(self._urgent) and not (self._urgent_had_its_turn and self._other)

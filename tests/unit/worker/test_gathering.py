@@ -123,3 +123,13 @@ def test_urgent_items_are_remembered_after_they_were_taken(lists: UrgentFirst[in
     lists.put([1])
     lists.gather(1, 0.0)
     assert lists.urgent_lately
+
+
+def test_there_is_enough_when_as_many_wait_as_were_last_asked_for(lists: UrgentFirst[int]) -> None:
+    lists.put([0] * 5)
+    assert not lists.has_enough
+    lists.gather(3, 0.0)
+    lists.put([2, 4])
+    assert not lists.has_enough
+    lists.put([6])
+    assert lists.has_enough
