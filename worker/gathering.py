@@ -12,7 +12,9 @@ Item = TypeVar("Item")
 
 # Urgent items that came within this say that more will come.
 LATELY_SECONDS = 1.0
-# While they come, what is done with others together takes about so long, because the urgent ones wait for its end.
+# What is done with others together takes about so long at most, because a crash takes it along.
+CALM_SECONDS = 0.5
+# While urgent items come, it takes about so long, because they wait for its end.
 HURRIED_SECONDS = 0.1
 # A longer list is cut, so that a portion need not be as large.
 LONGEST_LIST = 128
@@ -21,17 +23,16 @@ LEAST_ITEMS = 50
 
 
 class Portion:
-    """How many items are handled together: a fixed number, or fewer while somebody waits for their end. Pure."""
+    """How many items are handled together: as many as are done in time, by how long the last ones took. Pure."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._items_per_second = most / HURRIED_SECONDS
 
     def size(self, *, hurried: bool) -> int:
-        """When hurried, as many as took `HURRIED_SECONDS` the last time."""
-        if not hurried:
-            return self._most
-        return min(self._most, max(LEAST_ITEMS, int(self._items_per_second * HURRIED_SECONDS)))
+        """`hurried` = somebody waits for their end."""
+        in_time = int(self._items_per_second * (HURRIED_SECONDS if hurried else CALM_SECONDS))
+        return min(self._most, max(LEAST_ITEMS, in_time))
 
     def took(self, items: int, seconds: float) -> None:
         """So many were handled in that time; too few say nothing of more."""
@@ -49,6 +50,13 @@ class UrgentFirst(Generic[Item]):
         self._other: deque[list[Item]] = deque()
         self._urgent_had_its_turn = False
         self._urgent_came_at_seconds = -LATELY_SECONDS
+        self._asked_for: int | None = None
+
+    @property
+    def has_enough(self) -> bool:
+        """Whether as many that are not urgent wait as were asked for the last time: more would only wait."""
+        with self._changed:
+            return self._asked_for is not None and sum(map(len, self._other)) >= self._asked_for
 
     @property
     def urgent_lately(self) -> bool:
@@ -74,6 +82,7 @@ class UrgentFirst(Generic[Item]):
         """
         items: list[Item] = []
         with self._changed:
+            self._asked_for = most
             if self._changed.wait_for(lambda: self._urgent or self._other, timeout_seconds) and linger_seconds:
                 self._changed.wait_for(lambda: self._urgent or sum(map(len, self._other)) >= most, linger_seconds)
             takes_urgent = bool(self._urgent) and not (self._urgent_had_its_turn and self._other)

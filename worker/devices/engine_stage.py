@@ -21,6 +21,8 @@ from .reception import Reception
 log = structlog.get_logger(__name__)
 
 TAKE_SECONDS = 0.5
+# Soon enough for the settler to find its next portion there.
+AHEAD_SECONDS = 0.01
 # How long closing may take; what has not ended by then ends with us.
 CLOSE_SECONDS = 3.0
 # Rows of jobs that were never recorded: their partitions expired, or somebody deleted their messages.
@@ -91,9 +93,10 @@ class EngineStage(Stage):
         if not self._is_prepared:
             self.prepare()
         self._raise_failures()
-        found = self._roomiest()
+        # What is translated and not recorded is lost in a crash: the model does not run ahead of the settler.
+        found = None if self._is_ahead() else self._roomiest()
         if found is None:
-            self._changed.wait(TAKE_SECONDS)
+            self._changed.wait(AHEAD_SECONDS if self._is_ahead() else TAKE_SECONDS)
             self._changed.clear()
             return
         keeper, room = found
@@ -143,6 +146,10 @@ class EngineStage(Stage):
             if keeper.models.has(version):
                 keeper.models.unload(version)
         return not any(keeper.models.has(version) for keeper in self._keepers)
+
+    def _is_ahead(self) -> bool:
+        """Whether the settler has enough to do, and nobody waits for an interactive job."""
+        return self._pipeline.finished.has_enough and not self._pipeline.waiting_room.waiting("interactive")
 
     def _roomiest(self) -> tuple[Keeper, Room] | None:
         rooms = [(keeper, room) for keeper in self._keepers if (room := keeper.room()) is not None]

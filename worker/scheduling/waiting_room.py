@@ -38,6 +38,11 @@ class WaitingRoom:
         with self._changed:
             return len(self._scheduler)
 
+    def waiting(self, lane: Lane) -> int:
+        """Segments of a lane that wait for a batch."""
+        with self._changed:
+            return self._scheduler.waiting(lane)
+
     def holds(self, model_version: str) -> bool:
         """Whether a segment of this version waits for a batch."""
         with self._changed:

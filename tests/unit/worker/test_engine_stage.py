@@ -188,3 +188,14 @@ def test_a_translation_is_remembered_for_the_next_job_with_the_same_pieces(build
     (kept,) = pipeline.waiting_room.recall([(POOL, tuple(map(ord, "again")))])
     assert kept is not None
     assert kept.text == "again"
+
+
+@pytest.mark.parametrize(("lane", "wait"), [("bulk", 1), ("interactive", 0)])
+def test_bulk_segments_wait_while_the_settler_has_enough(build: Any, lane: str, wait: int) -> None:
+    pipeline = waiting(build, "text", lane=lane)
+    pipeline.finished.gather(1, 0.0)
+    pipeline.finished.put([Outcome(build.delivery(build.message(99), pipeline.assignments))])
+
+    EngineStage(pipeline, [LocalDevice(EchoTranslator())], POLICY).work()
+
+    assert len(pipeline.waiting_room) == wait

@@ -91,15 +91,14 @@ def test_plain_lists_are_taken_together_until_there_are_enough() -> None:
     assert gathered(waiting, 3, 0.0) == [1, 1, 2, 2]
 
 
-def test_a_portion_is_whole_while_nobody_waits() -> None:
+@pytest.mark.parametrize(("seconds", "size"), [(0.5, 1_000), (1.0, 500), (60.0, LEAST_ITEMS)])
+def test_a_portion_takes_half_a_second(seconds: float, size: int) -> None:
     portion = Portion(1_000)
-    portion.took(1_000, 10.0)
-    assert portion.size(hurried=False) == 1_000
+    portion.took(1_000, seconds)
+    assert portion.size(hurried=False) == size
 
 
-@pytest.mark.parametrize(
-    ("seconds", "size"), [(0.05, 1_000), (0.1, 1_000), (0.2, 500), (1.0, 100), (60.0, LEAST_ITEMS)]
-)
+@pytest.mark.parametrize(("seconds", "size"), [(0.05, 1_000), (0.1, 1_000), (0.2, 500), (60.0, LEAST_ITEMS)])
 def test_a_portion_takes_a_tenth_of_a_second_while_somebody_waits(seconds: float, size: int) -> None:
     portion = Portion(1_000)
     portion.took(1_000, seconds)
@@ -124,3 +123,13 @@ def test_urgent_items_are_remembered_after_they_were_taken(lists: UrgentFirst[in
     lists.put([1])
     lists.gather(1, 0.0)
     assert lists.urgent_lately
+
+
+def test_there_is_enough_when_as_many_wait_as_were_last_asked_for(lists: UrgentFirst[int]) -> None:
+    lists.put([0] * 5)
+    assert not lists.has_enough
+    lists.gather(3, 0.0)
+    lists.put([2, 4])
+    assert not lists.has_enough
+    lists.put([6])
+    assert lists.has_enough
