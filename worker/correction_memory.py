@@ -35,7 +35,8 @@ class CorrectionMemory:
         self._names = ChainNames(cipher)
         self._filter = KeyFilter()
         self._last: Numbered | None = None
-        self._knows_all = False
+        # Whether all keys were read: until then every text is asked for.
+        self.knows_all = False
 
     def find(self, jobs: Sequence[TranslationJob]) -> list[Found | None]:
         """What people say these jobs must become.
@@ -61,7 +62,7 @@ class CorrectionMemory:
             required(self._cipher, key_name)
         for one in written:
             self._filter.add(one.chain)
-        self._knows_all = len(written) < KEYS_AT_ONCE
+        self.knows_all = len(written) < KEYS_AT_ONCE
         self._last = written[-1] if written else None
 
     def _chains(self, job: TranslationJob) -> tuple[Names, ...]:
@@ -76,7 +77,7 @@ class CorrectionMemory:
         return {name for some in chains for names in some if any(map(self._may_be_known, names)) for name in names}
 
     def _may_be_known(self, name: bytes) -> bool:
-        return not self._knows_all or name in self._filter
+        return not self.knows_all or name in self._filter
 
 
 def _found(latest: dict[bytes, Latest], chains: tuple[Names, ...]) -> Found | None:

@@ -86,7 +86,7 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _download(system: Any, place: str, folder: Path) -> None:
-    with _failures(place), replacing(folder, replaced_name(folder)) as fresh:
+    with _failures(system.unstrip_protocol(place)), replacing(folder, replaced_name(folder)) as fresh:
         system.get_file(f"{place}/{MANIFEST}", str(fresh / MANIFEST))
         manifest: Manifest = read_manifest(fresh)
         for name in manifest.files:

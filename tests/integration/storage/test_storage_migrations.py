@@ -153,6 +153,29 @@ def test_the_history_stays_when_corrections_come_and_go(database_url: str, plain
     assert plain.execute(text("SELECT count(*) FROM current_correction")).scalar_one() == 0
 
 
+def test_corrections_and_who_may_read_them_stay_when_their_key_comes_and_goes(
+    database_url: str, plain: Connection
+) -> None:
+    # Any role that is there.
+    reader = "pg_monitor"
+    kept = "SELECT source_text, target_text FROM current_correction"
+    right = f"SELECT has_table_privilege('{reader}', 'current_correction', 'SELECT')"
+    invoker = "SELECT reloptions FROM pg_class WHERE oid = 'current_correction'::regclass"
+    upgrade(database_url, "0008")
+    plain.execute(
+        text(
+            "INSERT INTO correction (id, chain, revision, source_language, target_language, source_text, target_text, "
+            "author, origin) VALUES (gen_random_uuid(), 'x', 1, 'en', 'fr', 'a', 'b', 'me', 'cli')"
+        )
+    )
+    plain.execute(text(f"GRANT SELECT ON current_correction TO {reader}"))
+    for migrate in (upgrade, downgrade, upgrade):
+        migrate(database_url, "0008" if migrate is downgrade else "0009")
+        assert plain.execute(text(kept)).all() == [("a", "b")]
+        assert plain.execute(text(right)).scalar_one()
+        assert plain.execute(text(invoker)).scalar_one() == ["security_invoker=true"]
+
+
 SUMS = """
 INSERT INTO usage SELECT '2026-01-01 10:00Z'::timestamptz + interval '1 hour' * (n / 50), 'client-' || n % 2, 'bulk',
   'en', 'fr', 'translated', '', 'm', 'model', n % 50, 1, 2, 3, 0.5
