@@ -17,7 +17,7 @@ from ..storage.text_cipher import TextCipher, required
 from .key_filter import KeyFilter
 from .scheduling.translation_memory import Found
 
-# Keys read in one call, so that ten million hold up no job: about 40 ms.
+# Keys read in one call, so that ten million hold up no job: about a quarter of a second (benchmarks/NOTES.md).
 KEYS_AT_ONCE = 20_000
 # All that one chain may have.
 Names = tuple[bytes, ...]
