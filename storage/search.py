@@ -5,13 +5,15 @@ of, the documents which rows hold one of those, and the text itself decides: so 
 sign, the order of the parts) costs time and never a wrong answer. Rows come latest first, run by run of documents.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Connection, Row, RowMapping, Select, text
+from sqlalchemy import Connection, Row, RowMapping, Select, TextClause, text
 
 from ..errors import DragomanError
+from .bulk import array_literal
 from .partitions import partitions_of
 from .search_index import NAME
 from .tables import translation
@@ -56,7 +58,7 @@ def matches(connection: Connection, asked: Sequence[str], filtered: Select[Any])
     if query is None:  # the words say nothing that an index knows: every row with a document may hold them
         yield from _holding(wanted, _latest_first(connection, filtered.where(translation.c.recorded_at < until)))
     elif query:
-        yield from _holding(wanted, _of_runs(connection, query, filtered))
+        yield from _of_runs(connection, query, wanted, filtered)
 
 
 def _checked(word: str) -> str:
@@ -65,7 +67,7 @@ def _checked(word: str) -> str:
     return normalised(word)
 
 
-def _holding(wanted: Sequence[str], rows: Iterator[RowMapping]) -> Iterator[RowMapping]:
+def _holding(wanted: Sequence[str], rows: Iterable[RowMapping]) -> Iterator[RowMapping]:
     for row in rows:
         texts = [normalised(held) for held in (row["source_text"], row["target_text"]) if held]
         if all(any(word in held for held in texts) for word in wanted):
@@ -78,8 +80,8 @@ def _latest_first(connection: Connection, rows: Select[Any]) -> Iterator[RowMapp
         yield from result.mappings()
 
 
-def _of_runs(connection: Connection, query: str, filtered: Select[Any]) -> Iterator[RowMapping]:
-    """Rows of documents that answer the query; latest first.
+def _of_runs(connection: Connection, query: str, wanted: Sequence[str], filtered: Select[Any]) -> Iterator[RowMapping]:
+    """The rows of documents that answer the query, if they hold the words; latest first.
 
     How often words occur together is not known to PostgreSQL, and whoever relies on its guess waits for seconds. So the
     latest documents are read one by one: where enough of them answer, the next ones are too, and else the index tells.
@@ -93,22 +95,36 @@ def _of_runs(connection: Connection, query: str, filtered: Select[Any]) -> Itera
             low = max(first, before - look)
             bounds = {"query": query, "low": low, "before": before}
             documents = connection.execute(text(LATEST.format(run=run)), bounds).all()
-            yield from _of_documents(connection, iter(documents), filtered)
+            yield from _of_documents(connection, iter(documents), wanted, filtered)
             is_rare = len(documents) < RARE * (before - low)
             before, look = low, min(4 * look, LAST_LOOK)
         if before > first:
             found, bounds = text(INDEXED.format(run=run)), {"query": query, "before": before}
             with connection.execute(found, bounds, execution_options={"yield_per": FETCHED}) as answering:
-                yield from _of_documents(connection, iter(answering), filtered)
+                yield from _of_documents(connection, iter(answering), wanted, filtered)
 
 
-def _of_documents(connection: Connection, documents: Iterator[Row[Any]], filtered: Select[Any]) -> Iterator[RowMapping]:
-    """The rows of documents, in their order; looks up more of them as long as more are asked for."""
+def _of_documents(
+    connection: Connection, documents: Iterator[Row[Any]], wanted: Sequence[str], filtered: Select[Any]
+) -> Iterator[RowMapping]:
+    """The rows of documents that hold the words, in their order; looks up more of them as long as more are asked for.
+
+    Most documents of frequent words are of texts that hold them otherwise, so the texts are looked at first, alone.
+    """
+    texts = filtered.with_only_columns(translation.c.job_id, translation.c.source_text, translation.c.target_text)
     size = FIRST_ROWS
     while order := {document.job_id: place for place, document in enumerate(islice(documents, size))}:
-        rows = connection.execute(filtered.where(translation.c.job_id.in_(order))).mappings().all()
-        yield from sorted(rows, key=lambda row: order[row["job_id"]])
+        looked_at = connection.execute(texts.where(_is_one_of(order))).mappings()
+        holding = [row["job_id"] for row in _holding(wanted, looked_at)]
+        if holding:
+            rows = connection.execute(filtered.where(_is_one_of(holding))).mappings().all()
+            yield from sorted(_holding(wanted, rows), key=lambda row: order[row["job_id"]])
         size = min(4 * size, FETCHED)
+
+
+def _is_one_of(job_ids: Iterable[UUID]) -> TextClause:
+    """One value, whatever their number: a thousand parameters take as long to write as the rows to read."""
+    return text("translation.job_id = ANY(CAST(:job_ids AS uuid[]))").bindparams(job_ids=array_literal(job_ids, str))
 
 
 def _query(connection: Connection, wanted: Sequence[str]) -> str | None:
