@@ -1,9 +1,10 @@
 """What the history needs now and then: partitions, search documents, sums, retention. One process at a time."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from .engine import transaction
 from .partitions import make_partition, missing_months
@@ -11,6 +12,7 @@ from .retention import FOR_EVER, Retention, drop_old_months, erase_old_texts
 from .search_index import index_documents
 from .usage import sum_up
 from .vocabulary import forget_unused_words
+from .watermarks import Progress
 
 # Any numbers that nobody else uses: the bytes of "upkeep" and "months".
 ADVISORY_LOCK = int.from_bytes(b"upkeep", "big")
@@ -48,8 +50,8 @@ def _done(engine: Engine, retention: Retention) -> Upkeep:
     forget_unused_words(engine)  # what an erasure that was cut off has left
     return Upkeep(
         partitions=make_partitions(engine),
-        documents=_index(engine),
-        rows_summed_up=_sum_up(engine),
+        documents=_to_the_end(engine, index_documents),
+        rows_summed_up=_to_the_end(engine, sum_up),
         rows_erased=erase_old_texts(engine, retention),
         dropped=drop_old_months(engine, retention),
     )
@@ -65,21 +67,12 @@ def make_partitions(engine: Engine) -> tuple[str, ...]:
     return tuple(month.partition for month in months)
 
 
-def _index(engine: Engine) -> int:
-    written = 0
-    while True:
-        with transaction(engine) as connection:
-            found = index_documents(connection)
-        written += found.documents
-        if found.is_last:
-            return written
-
-
-def _sum_up(engine: Engine) -> int:
+def _to_the_end(engine: Engine, step: Callable[[Connection], Progress]) -> int:
+    """Take a step after the other, each in a transaction of its own; returns how many rows they dealt with."""
     rows = 0
     while True:
         with transaction(engine) as connection:
-            found = sum_up(connection)
-        rows += found.rows
-        if found.is_last:
+            done = step(connection)
+        rows += done.rows
+        if done.is_last:
             return rows

@@ -4,13 +4,12 @@ Knows words and tables. Only one process at a time may call it (`maintenance.py`
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from .bulk import array_literal, quoted
-from .watermarks import next_stride, set_watermark
+from .watermarks import Progress, next_stride, set_watermark
 from .words import words
 
 NAME = "search"
@@ -41,14 +40,6 @@ def partition_of(number: int) -> str:
     return f"search_document_{number // RUN:06}"
 
 
-@dataclass(frozen=True, slots=True)
-class Indexed:
-    """So many documents were written; `is_last` = no row is left without one, but those that are just recorded."""
-
-    documents: int
-    is_last: bool
-
-
 def lock_documents(connection: Connection) -> None:
     """Let nobody else write or remove documents until the transaction ends.
 
@@ -62,7 +53,7 @@ def drop_documents(connection: Connection, job_ids: Iterable[UUID]) -> None:
     connection.exec_driver_sql(DELETE_DOCUMENTS, (array_literal(job_ids, str),))
 
 
-def index_documents(connection: Connection) -> Indexed:
+def index_documents(connection: Connection) -> Progress:
     """Write the documents of the next rows."""
     lock_documents(connection)
     stride = next_stride(connection, NAME, STRIDE)
@@ -70,7 +61,7 @@ def index_documents(connection: Connection) -> Indexed:
     if rows:
         _write(connection, [(row.job_id, words(f"{row.source_text or ''} {row.target_text or ''}")) for row in rows])
     set_watermark(connection, NAME, stride.until)
-    return Indexed(len(rows), stride.is_last)
+    return Progress(len(rows), stride.is_last)
 
 
 def _write(connection: Connection, documents: Sequence[tuple[UUID, set[str]]]) -> None:

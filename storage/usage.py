@@ -5,11 +5,9 @@ that is a tenth longer than the one before: a percentile read from steps is at m
 by the hour, nearly every row would have a sum of its own.
 """
 
-from dataclasses import dataclass
-
 from sqlalchemy import Connection, text
 
-from .watermarks import next_stride, set_watermark
+from .watermarks import Progress, next_stride, set_watermark
 
 NAME = "usage"
 # Rows of one transaction: the first time it is the whole history that has no sums yet.
@@ -73,19 +71,11 @@ DO UPDATE SET batches = batch_usage.batches + excluded.batches, rows = batch_usa
 """
 
 
-@dataclass(frozen=True, slots=True)
-class SummedUp:
-    """So many rows were added to the sums; `is_last` = none is left, but those that are just recorded."""
-
-    rows: int
-    is_last: bool
-
-
-def sum_up(connection: Connection) -> SummedUp:
+def sum_up(connection: Connection) -> Progress:
     """Add the next rows to the sums."""
     stride = next_stride(connection, NAME, STRIDE)
     bounds = {"since": stride.since, "until": stride.until}
     added: int = connection.execute(text(ADD_ROWS), bounds).scalar_one()
     connection.execute(text(ADD_BATCHES), bounds)
     set_watermark(connection, NAME, stride.until)
-    return SummedUp(added, stride.is_last)
+    return Progress(added, stride.is_last)

@@ -44,6 +44,14 @@ class Stride:
     is_last: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """So many rows were dealt with; `is_last` = none is left, but those that are just recorded."""
+
+    rows: int
+    is_last: bool
+
+
 def next_stride(connection: Connection, name: str, rows: int) -> Stride:
     """What this kind of maintenance has to do next, of about so many rows; empty where `until` is `since`."""
     since, closed = watermark(connection, name), closed_until(connection)
