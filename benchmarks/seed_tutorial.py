@@ -30,6 +30,7 @@ from dragoman.model.architectures.catalog import build
 from dragoman.model.checkpoint import Checkpoint
 from dragoman.model.decoding import SearchOptions
 from dragoman.model.memory import keep_freed_memory
+from dragoman.model.threads import threads_for_layers
 from dragoman.model.training.config import TrainConfig
 from dragoman.model.training.run import train
 from dragoman.model.translator import Translator, pad
@@ -127,9 +128,11 @@ class CharacterModel:
     def epoch(self) -> Epoch:
         """Train once on all training pairs, then look at the held-out ones."""
         start = time.perf_counter()
-        accuracy = self._pass(range(self.task.first_held_out), BATCH_ROWS)[0]
-        with torch.no_grad():
-            held_out, real = self._pass(range(self.task.first_held_out, len(self.sources)), MEASURING_ROWS)
+        # As `dragoman train` runs this architecture.
+        with threads_for_layers():
+            accuracy = self._pass(range(self.task.first_held_out), BATCH_ROWS)[0]
+            with torch.no_grad():
+                held_out, real = self._pass(range(self.task.first_held_out, len(self.sources)), MEASURING_ROWS)
         return Epoch(time.perf_counter() - start, accuracy, held_out, real)
 
     def translator(self) -> Translator:

@@ -3,6 +3,7 @@
 Looks every two seconds. While the database is away what was last heard holds: nothing is recorded or published then.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 
 import structlog
@@ -23,7 +24,7 @@ LOOK_SECONDS = 2.0
 
 
 class PrivacyWatch(Stage):
-    """Tells the pipeline; `look` once before the first job is admitted."""
+    """Tells the pipeline; `hear_first` before the first job is admitted."""
 
     def __init__(self, pipeline: Pipeline, engine: Engine) -> None:
         super().__init__("privacy-watch", pipeline.stopping)
@@ -38,6 +39,18 @@ class PrivacyWatch(Stage):
         except TransientError as error:
             log.warning("privacy_not_known", error=str(error))
         self.pause(LOOK_SECONDS)
+
+    def hear_first(self, beat: Callable[[], object]) -> bool:
+        """Look until the database answers, with a `beat` before each look; False when the worker ends before that."""
+        while not self._worker_stopping.is_set():
+            beat()
+            try:
+                self.look()
+                return True
+            except TransientError as error:
+                log.warning("privacy_not_known", error=str(error))
+            self._worker_stopping.wait(LOOK_SECONDS)
+        return False
 
     def look(self) -> None:
         """Ask once; raises `TransientError`."""

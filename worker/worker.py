@@ -127,12 +127,8 @@ class Worker:
 
     def run(self) -> None:
         """Work until `pipeline.stopping` is set, then drain; raises what made a stage fail."""
-        try:
-            self.engine.prepare()
-        except BaseException:
-            self.engine.close()
-            raise
-        self.privacy_watch.look()
+        if not self._is_prepared():
+            return
         for stage in self._every_stage:
             stage.start()
         if self.registry is not None:
@@ -150,6 +146,21 @@ class Worker:
         for stage in self._every_stage:
             if stage.failure is not None:
                 raise stage.failure
+
+    def _is_prepared(self) -> bool:
+        """Load the models and hear whose texts leave no trace, however long the database is away; False if stopped."""
+        heard = False
+        try:
+            self.engine.prepare()
+            heard = self.privacy_watch.hear_first(self._beat)
+        finally:
+            if not heard:
+                self.engine.close()
+        return heard
+
+    def _beat(self) -> None:
+        """Say that the threads are well which have not begun yet."""
+        self.intake.last_poll_seconds = self.engine.last_beat_seconds = time.monotonic()
 
     @property
     def beats(self) -> dict[str, Callable[[], float]]:

@@ -68,12 +68,17 @@ class CharacterLstm(Network):
         self.output = nn.Linear(config.width, config.vocabulary_size)
         self._initialise()
 
+    @property
+    def has_compiled_layers(self) -> bool:
+        """Whether the recurrence can be written out here."""
+        return all(can_run_looked_up(layer) for layer in (self.encoder, self.decoder))
+
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         """Decoder output (B, T, D) at every position of `target` (B, T), which begins with BEGIN.
 
         In training on a CPU the recurrence is written out (`character_recurrence`): a third faster, the same numbers.
         """
-        if self.training and all(can_run_looked_up(layer) for layer in (self.encoder, self.decoder)):
+        if self.training and self.has_compiled_layers:
             return self._forward_looked_up(source, target)
         output, _ = run_fused(self.decoder, self._one_hot(target), self.start(source).cell)
         return output

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from ...errors import ConfigurationError
+from ..threads import layer_threads
 from ..vocabularies.vocabulary import PAD
 from .recurrent_layers import CellState
 
@@ -153,7 +154,7 @@ class _Gradients(ctypes.Structure):
 def _described(rows: PackedPieces, table: Tensor, weight: Tensor, kept: tuple[Tensor, ...]) -> _Rows:
     """Pointers to tensors, which must be held while they are used."""
     characters, width = len(table), table.shape[1] // 4
-    sizes = (width, characters, len(rows.order), *rows.counts.shape, torch.get_num_threads())
+    sizes = (width, characters, len(rows.order), *rows.counts.shape, layer_threads())
     return _Rows(*sizes, *(tensor.data_ptr() for tensor in (rows.counts, rows.pieces, table, weight, *kept)))
 
 

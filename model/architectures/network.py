@@ -42,6 +42,11 @@ class Network(nn.Module, ABC):
 
     config: Any  # a NetworkConfig; each architecture narrows it
 
+    @property
+    def has_compiled_layers(self) -> bool:
+        """Whether training runs layers of ours, with threads of their own (`threads.threads_for_layers`)."""
+        return False
+
     @abstractmethod
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         """Decoder output (B, T, D) at every position of `target` (B, T), which begins with BEGIN; for training."""

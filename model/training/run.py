@@ -6,6 +6,7 @@ Progress goes to a callback as `TrainReport` values, so that the command line an
 import itertools
 import random
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from ..corpora.corpus_file import CorpusFile
 from ..corpora.stream import PairStream
 from ..memory import keep_freed_memory
 from ..shortlist import Shortlist
+from ..threads import threads_for_layers
 from ..vocabularies.vocabulary import Vocabulary
 from .config import TrainConfig, resolve
 from .data import BatchOptions, BatchStream
@@ -122,7 +124,8 @@ def _train(task: _Task, listener: Listener) -> Path:
             loop.restore(task.state)
         learn = partial(_learned_shortlist, config, stream, beginning.vocabulary)
         goods = Goods(beginning.vocabulary, tuple(stream.report.lines()), learn, output)
-        _go(loop, Shipping(config, trainer, dev_sets, goods), listener)
+        with threads_for_layers() if beginning.network.has_compiled_layers else nullcontext():
+            _go(loop, Shipping(config, trainer, dev_sets, goods), listener)
     return output
 
 

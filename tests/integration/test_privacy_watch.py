@@ -15,9 +15,10 @@ from dragoman.storage.erasure import erase
 from dragoman.storage.erasure_scope import Scope
 from dragoman.storage.migrate import upgrade
 from dragoman.tests.unit.worker.conftest import FRENCH, Builder
+from dragoman.worker import privacy_watch
 from dragoman.worker.pipeline import Pipeline
 from dragoman.worker.privacy_watch import PrivacyWatch
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, create_engine, text
 
 pytestmark = pytest.mark.services
 
@@ -76,11 +77,29 @@ def test_translations_are_forgotten_once_for_each_erasure(database: Engine) -> N
     assert remembered(pipeline)
 
 
-def test_a_worker_learns_at_its_start_or_does_not_start(database: Engine) -> None:
-    nowhere = create_database_engine("postgresql://nobody@127.0.0.1:1/none")
-    watch = PrivacyWatch(Builder().pipeline(), nowhere)
+def test_a_worker_that_begins_while_the_database_is_away_waits_for_what_it_says(
+    database: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with transaction(database) as connection:
+        set_client(connection, "shop", {"no_trace": True}, "someone")
+    monkeypatch.setattr(privacy_watch, "LOOK_SECONDS", 0.0)
+    one = create_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=0.01)
+    pipeline = Builder().pipeline()
+    watch = PrivacyWatch(pipeline, one)
+    taken = one.connect()
     with pytest.raises(TransientError):
         watch.look()
+    beats = iter([lambda: None, lambda: None, taken.close])
+    assert watch.hear_first(lambda: next(beats)())
+    assert next(beats, None) is None
+    assert pipeline.privacy.no_trace_clients == {"shop"}
+    one.dispose()
+
+
+def test_a_worker_that_is_stopped_before_the_database_answers_ends() -> None:
+    nowhere = create_database_engine("postgresql://nobody@127.0.0.1:1/none")
+    pipeline = Builder().pipeline()
+    assert not PrivacyWatch(pipeline, nowhere).hear_first(pipeline.stopping.set)
 
 
 def test_what_was_known_holds_while_the_database_is_away() -> None:

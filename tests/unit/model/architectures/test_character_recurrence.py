@@ -8,6 +8,7 @@ import torch
 from dragoman.model.architectures import character_recurrence
 from dragoman.model.architectures.character_lstm import CharacterLstm, CharacterLstmConfig
 from dragoman.model.architectures.character_recurrence import can_run_looked_up, packed, run_looked_up
+from dragoman.model.threads import layer_threads, threads_for_layers
 from dragoman.model.vocabularies.vocabulary import BEGIN, END, PAD
 from torch import Tensor
 
@@ -174,3 +175,16 @@ def test_each_row_ends_with_the_state_behind_its_last_piece() -> None:
 
 def test_row_of_padding_ends_with_the_state_it_began_with() -> None:
     assert packed(torch.tensor([[PAD, PAD], [9, END]])).ends.tolist() == [3, 1]
+
+
+def test_pytorch_leaves_its_threads_to_the_layers_and_gets_them_back() -> None:
+    before = torch.get_num_threads()
+    assert layer_threads() == before
+    with threads_for_layers():
+        assert (torch.get_num_threads(), layer_threads()) == (1, before)
+    assert torch.get_num_threads() == layer_threads() == before
+
+
+def test_only_layers_that_are_written_out_have_threads_of_their_own(network: CharacterLstm) -> None:
+    assert network.has_compiled_layers
+    assert not network.double().has_compiled_layers
