@@ -15,6 +15,7 @@ from ..storage.erasure_request import tidy_up
 from ..storage.maintenance import maintain
 from ..storage.reencryption import reencrypt, rows_to_reencrypt
 from ..storage.retention import Retention
+from ..storage.revision import head_revision
 from ..storage.tables import metadata
 from ..storage.text_cipher import cipher_of
 from .database import database_engine
@@ -34,14 +35,14 @@ db.add_command(access)
 def upgrade() -> None:
     """Bring the database to the tables of this version; does nothing when it is there."""
     migrate.upgrade(_database_url())
-    click.echo(f"The database is at revision {migrate.head_revision()}.")
+    click.echo(f"The database is at revision {head_revision()}.")
 
 
 @db.command()
 def current() -> None:
     """Show the revision of the database and the one this version needs."""
     revision = migrate.current_revision(_database_url())
-    click.echo(f"The database is at revision {revision or 'none'}; this version needs {migrate.head_revision()}.")
+    click.echo(f"The database is at revision {revision or 'none'}; this version needs {head_revision()}.")
 
 
 @db.command()

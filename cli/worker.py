@@ -8,8 +8,8 @@ import structlog
 
 from ..errors import DragomanError
 from ..settings import Settings, load_settings
-from ..storage.migrate import require_current
 from ..storage.models import ModelVersion, register_model_version
+from ..storage.revision import require_current
 from ..worker.devices.echo import EchoTranslator
 from ..worker.devices.model_source import Described
 from ..worker.devices.serving import Serving

@@ -5,14 +5,13 @@ from contextlib import contextmanager
 
 from alembic import command
 from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine, text
 
 from ..errors import ConfigurationError
 from .engine import create_database_engine, transaction
 from .maintenance import make_partitions
+from .revision import revision_of
 
 # Any number, as long as every version uses the same: the bytes of "dragoman".
 ADVISORY_LOCK = int.from_bytes(b"dragoman", "big")
@@ -40,25 +39,7 @@ def downgrade(database_url: str, revision: str) -> None:
 def current_revision(database_url: str) -> str | None:
     """The revision the database is at; None for one that was never upgraded."""
     with _engine(database_url) as engine, transaction(engine) as connection:
-        return _revision_of(connection)
-
-
-def head_revision() -> str:
-    """The revision this version of Dragoman needs."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    assert head is not None, "the package holds at least one revision"  # noqa: S101 - a packaging fault, not a user's
-    return head
-
-
-def require_current(engine: Engine) -> None:
-    """Raise `ConfigurationError` unless the database is at the revision this version needs."""
-    with transaction(engine) as connection:
-        current = _revision_of(connection)
-    needed = head_revision()
-    if current != needed:
-        raise ConfigurationError(
-            f"the database is at revision {current or 'none'}, this version needs {needed}: run `dragoman db upgrade`"
-        )
+        return revision_of(connection)
 
 
 @contextmanager
@@ -82,10 +63,6 @@ def _locked(database_url: str) -> Iterator[Config]:
             raise ConfigurationError(
                 f"the database cannot be migrated: {error}. Is it at a revision of a newer Dragoman?"
             ) from error
-
-
-def _revision_of(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
 
 
 def _config() -> Config:

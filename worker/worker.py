@@ -20,7 +20,7 @@ from ..producer.kafka import KafkaPublisher
 from ..schemas.topics import DEAD_LETTERS, JOBS_BULK, JOBS_INTERACTIVE, RESULTS
 from ..settings import Settings
 from ..storage.engine import create_database_engine
-from ..storage.migrate import require_current
+from ..storage.revision import require_current
 from ..storage.text_cipher import cipher_of
 from .admission import Admission
 from .admitter import Admitter

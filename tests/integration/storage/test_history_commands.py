@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 from dragoman.cli.main import dragoman
 from dragoman.errors import DragomanError
-from dragoman.storage.migrate import head_revision
+from dragoman.storage.revision import head_revision
 from dragoman.storage.settlement import settle
 
 pytestmark = pytest.mark.services

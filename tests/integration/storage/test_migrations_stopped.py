@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from dragoman.errors import DragomanError
 from dragoman.storage import migrate
-from dragoman.storage.migrate import current_revision, downgrade, head_revision, upgrade
+from dragoman.storage.migrate import current_revision, downgrade, upgrade
+from dragoman.storage.revision import head_revision
 from dragoman.tests.integration.storage.test_storage_migrations import definitions, plain  # noqa: F401 - a fixture
 from sqlalchemy import Connection, Engine, event, text
 

@@ -9,7 +9,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from dragoman.errors import ConfigurationError, TransientError
 from dragoman.storage.engine import create_database_engine
-from dragoman.storage.migrate import ADVISORY_LOCK, current_revision, downgrade, head_revision, require_current, upgrade
+from dragoman.storage.migrate import ADVISORY_LOCK, current_revision, downgrade, upgrade
+from dragoman.storage.revision import head_revision, require_current
 from dragoman.storage.tables import metadata
 from sqlalchemy import Connection, make_url, text
 
