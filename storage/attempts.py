@@ -4,14 +4,14 @@ Written before such a job runs again, so that it cannot take down one worker aft
 knows. A row leaves with the transaction that records the job (`settlement`), or by age.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from .bulk import array_literal
-from .engine import transaction
 from .errors import database_errors
 
 # In the order of the ids, so that two workers wait for each other instead of deadlocking.
@@ -45,8 +45,7 @@ class KnownJobs:
 def known_jobs(engine: Engine, job_ids: Iterable[UUID]) -> KnownJobs:
     """Ask the history and the attempts about jobs, in one round trip; raises `TransientError`."""
     wanted = array_literal(job_ids, str)
-    reader = engine.execution_options(isolation_level="AUTOCOMMIT")
-    with database_errors(engine), reader.connect() as connection:
+    with _at_once(engine) as connection:
         rows = connection.exec_driver_sql(KNOWN, (wanted, wanted)).all()
     recorded = frozenset(job_id for job_id, attempts in rows if attempts is None)
     return KnownJobs(recorded, {job_id: attempts for job_id, attempts in rows if attempts is not None})
@@ -54,18 +53,29 @@ def known_jobs(engine: Engine, job_ids: Iterable[UUID]) -> KnownJobs:
 
 def note_suspects(engine: Engine, job_ids: Iterable[UUID]) -> None:
     """Write down jobs that will be tried again, not alone yet; raises `TransientError`."""
-    with transaction(engine) as connection:
+    with _at_once(engine) as connection:
         connection.exec_driver_sql(NOTE, (array_literal(job_ids, str),))
 
 
 def begin_attempt(engine: Engine, job_id: UUID) -> int:
     """Count one more attempt of a job that will now run alone; returns which it is, from 1. Raises `TransientError`."""
-    with transaction(engine) as connection:
+    with _at_once(engine) as connection:
         attempts: int = connection.exec_driver_sql(BEGIN, (str(job_id),)).scalar_one()
     return attempts
 
 
 def forget_old_attempts(engine: Engine, older_than_seconds: float) -> int:
     """Delete what nobody has touched for so long; returns how many rows that were."""
-    with transaction(engine) as connection:
+    with _at_once(engine) as connection:
         return connection.exec_driver_sql(FORGET_OLD, (older_than_seconds,)).rowcount
+
+
+@contextmanager
+def _at_once(engine: Engine) -> Iterator[Connection]:
+    """A connection whose every statement is a transaction: the server ends it, however long we are held up.
+
+    A worker that was frozen between its statement and the COMMIT kept the row of its job locked, and the one that took
+    the job over waited for it without end.
+    """
+    with database_errors(engine), engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        yield connection

@@ -34,9 +34,17 @@ POOL_RECYCLE_SECONDS = 1_800
 PING_IDLE_SECONDS = 2.0
 
 
-def create_database_engine(database_url: str, *, application_name: str = "dragoman", pool_size: int = 5) -> Engine:
+def create_database_engine(
+    database_url: str,
+    *,
+    application_name: str = "dragoman",
+    pool_size: int = 5,
+    idle_in_transaction_seconds: float | None = None,
+) -> Engine:
     """Make an engine for a PostgreSQL URL; opens no connection yet. Options in the URL's query win over ours.
 
+    With `idle_in_transaction_seconds` the server breaks off a transaction in which we say nothing for so long: what a
+    process locks that is frozen, others get. A transaction may set another limit for itself.
     Raises `ConfigurationError` for a URL that is none, or names another database system.
     """
     url = _parse(database_url)
@@ -51,6 +59,8 @@ def create_database_engine(database_url: str, *, application_name: str = "dragom
         use_native_hstore=False,
     )
     _ask_idle_connections(engine)
+    if idle_in_transaction_seconds is not None:
+        _limit_idle_transactions(engine, idle_in_transaction_seconds)
     return engine
 
 
@@ -79,6 +89,16 @@ def _ask_idle_connections(engine: Engine) -> None:
                 engine.dialect.do_ping(connection)
         except engine.dialect.loaded_dbapi.Error as error:
             raise DisconnectionError("the connection died while it was idle") from error
+
+
+def _limit_idle_transactions(engine: Engine, seconds: float) -> None:
+    """Ask for the limit on every new connection: balancers between us and the server refuse it as a start option."""
+
+    @event.listens_for(engine, "connect")
+    def limit(connection: Any, _: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET idle_in_transaction_session_timeout = {round(seconds * 1000)}")
+        connection.commit()
 
 
 def _parse(database_url: str) -> URL:

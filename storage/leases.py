@@ -46,6 +46,8 @@ SKIP = """
 UPDATE ingest_lease SET next_offset = %s, updated_at = now()
 WHERE group_id = %s AND topic = %s AND partition = %s AND epoch = %s AND next_offset < %s
 """
+# A worker that is frozen while it takes leases over must not keep them from others.
+LIMITS = "SET LOCAL lock_timeout = '1s'; SET LOCAL idle_in_transaction_session_timeout = '5s'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ def acquire_leases(connection: Connection, request: LeaseRequest) -> list[Lease]
     Waits at most one second for an owner that is just writing, then raises (`TransientError` inside
     `transaction(engine)`).
     """
-    connection.exec_driver_sql("SET LOCAL lock_timeout = '1s'")
+    connection.exec_driver_sql(LIMITS)
     rows = connection.exec_driver_sql(ACQUIRE, (request.group_id, request.owner, *_arrays(request)))
     return [Lease(request.group_id, *row) for row in rows]
 

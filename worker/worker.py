@@ -58,6 +58,8 @@ log = structlog.get_logger(__name__)
 
 # How long the brokers may take to answer before the worker refuses to start.
 CONTACT_SECONDS = 10.0
+# Twice as long as the relay waits in its transaction for acknowledgements, the longest that we are silent in one.
+IDLE_IN_TRANSACTION_SECONDS = 20.0
 # Leaving the group is a courtesy: after this the others wait for the session timeout instead.
 CLOSE_SECONDS = 5.0
 # Shares of the time for draining: work is finished until the first has passed, recorded and published until the
@@ -273,7 +275,11 @@ def run_worker(settings: Settings, serving: Serving, on_started: Callable[[Worke
 
     Raises `DragomanError` when it cannot start, or when a stage failed.
     """
-    database = create_database_engine(settings.database_url.get_secret_value(), application_name="dragoman-worker")
+    database = create_database_engine(
+        settings.database_url.get_secret_value(),
+        application_name="dragoman-worker",
+        idle_in_transaction_seconds=IDLE_IN_TRANSACTION_SECONDS,
+    )
     require_current(database)
     worker = Worker(settings, serving, database)
     count_dropped_lines(worker.pipeline.metrics.log_lines_dropped.inc)

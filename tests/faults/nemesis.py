@@ -145,6 +145,8 @@ def _bites(arena: Arena) -> str:
 def _stop(arena: Arena) -> list[str]:
     problems = []
     for worker in arena.fleet.running:
+        # One may have reached the place where it freezes only after everything was healed.
+        worker.send(signal.SIGCONT)
         try:
             worker.terminate()
         except AssertionError as error:
