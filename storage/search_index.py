@@ -33,6 +33,12 @@ INSERT INTO unsure_word SELECT DISTINCT unnest(tsvector_to_array(document)) FROM
 # Any number that nobody else uses: the bytes of "document".
 DOCUMENTS_LOCK = int.from_bytes(b"document", "big")
 INSERT_WORDS = "INSERT INTO search_word (word) SELECT * FROM unnest(%s::text[]) ON CONFLICT DO NOTHING"
+# What is inserted into an index of words waits in a list that every look-up reads from end to end, until VACUUM; and a
+# search looks up hundreds of words.
+TIDY_INDEXES = """
+SELECT gin_clean_pending_list(indexrelid) FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+JOIN pg_am ON pg_am.oid = relam WHERE indrelid = ANY(CAST(:tables AS regclass[])) AND amname = 'gin'
+"""
 
 
 def partition_of(number: int) -> str:
@@ -53,6 +59,11 @@ def drop_documents(connection: Connection, job_ids: Iterable[UUID]) -> None:
     connection.exec_driver_sql(DELETE_DOCUMENTS, (array_literal(job_ids, str),))
 
 
+def tidy_indexes(connection: Connection, tables: Sequence[str]) -> None:
+    """Let look-ups in these partitions be short ones."""
+    connection.execute(text(TIDY_INDEXES), {"tables": array_literal(tables, quoted)})
+
+
 def index_documents(connection: Connection) -> Progress:
     """Write the documents of the next rows."""
     lock_documents(connection)
@@ -67,13 +78,7 @@ def index_documents(connection: Connection) -> Progress:
 def _write(connection: Connection, documents: Sequence[tuple[UUID, set[str]]]) -> None:
     first: int = connection.execute(text("SELECT coalesce(max(number), -1) + 1 FROM search_document")).scalar_one()
     numbers = range(first, first + len(documents))
-    for run in range(first // RUN, numbers[-1] // RUN + 1):
-        connection.execute(
-            text(
-                f"CREATE TABLE IF NOT EXISTS {partition_of(run * RUN)} PARTITION OF search_document "
-                f"FOR VALUES FROM ({run * RUN}) TO ({(run + 1) * RUN})"
-            )
-        )
+    runs = [_make_run(connection, run) for run in range(first // RUN, numbers[-1] // RUN + 1)]
     # In one order, so that two transactions with the same words cannot deadlock.
     known = sorted(set().union(*(found for _, found in documents)))
     connection.exec_driver_sql(INSERT_WORDS, (array_literal(known, quoted),))
@@ -83,6 +88,14 @@ def _write(connection: Connection, documents: Sequence[tuple[UUID, set[str]]]) -
         array_literal((found for _, found in documents), _tsvector),
     )
     connection.exec_driver_sql(INSERT_DOCUMENTS, columns)
+    tidy_indexes(connection, runs)
+
+
+def _make_run(connection: Connection, run: int) -> str:
+    table = partition_of(run * RUN)
+    bounds = f"FROM ({run * RUN}) TO ({(run + 1) * RUN})"
+    connection.execute(text(f"CREATE TABLE IF NOT EXISTS {table} PARTITION OF search_document FOR VALUES {bounds}"))
+    return table
 
 
 def _tsvector(found: Iterable[str]) -> str:
