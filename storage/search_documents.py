@@ -49,7 +49,7 @@ VOCABULARY = "SELECT word FROM search_word WHERE word LIKE :pattern LIMIT :most"
 def documents_with(connection: Connection, parts: Sequence[str]) -> Iterator[Iterator[UUID]]:
     """The jobs of documents in which every part is part of a word, latest first, in portions.
 
-    Where the index is asked, options of the planner are set for the rest of the transaction.
+    Where the index is asked, options of the planner are set for the rest of the transaction: cursors read under them.
     """
     found = _Documents(connection, parts)
     told: Sequence[Told] | None = None
@@ -61,6 +61,8 @@ def documents_with(connection: Connection, parts: Sequence[str]) -> Iterator[Ite
             yield iter(found.latest(run, low, before))
             before, look, read = low, min(4 * look, LAST_LOOK), read + look
             told = found.told(before - first, affordable=read + look)
+            if told is not None:
+                connection.exec_driver_sql(PLANNING)
         if told is not None and before > first:
             if not all(one.words for one in told):
                 return
@@ -100,7 +102,6 @@ class _Documents:
 
     def indexed(self, run: str, before: int, told: Sequence[Told]) -> Iterator[UUID]:
         """Those of them with lower numbers, as the index finds them."""
-        self._connection.exec_driver_sql(PLANNING)
         halves = {f"half{place}": half for place, half in enumerate(_halves(told))}
         conditions = [HALF.format(name=name) for name in halves]
         pairs = " AND ".join(
