@@ -17,7 +17,7 @@ from ..settings import Settings, load_settings
 from ..storage.audit import append_event
 from ..storage.engine import transaction
 from ..storage.export_log import ExportNote, begin_export, finish_export, noted_filters
-from ..storage.history_export import ExportFormat, ExportOrder, estimated_rows, export_history, has_encrypted
+from ..storage.history_export import ExportFormat, ExportOrder, estimated_rows, export_history
 from ..storage.new_file import HashedFile, new_file, refuse_existing
 from ..storage.text_cipher import TextCipher, cipher_of
 from .actor import account
@@ -48,11 +48,10 @@ def export_command(path: Path, format_name: ExportFormat | None, force: bool, de
     with database_engine(settings, "dragoman-export", connections=5) as engine:
         number = _begun(engine, order, path)
         with _destination(path) as file, _bar(estimated_rows(engine, order.filters)) as progress:
-            rows = export_history(engine, order, file, progress)
-        finish_export(engine, number, rows, file.sha256)
-        is_ciphertext = order.cipher is None and has_encrypted(engine, order.filters)
-    click.echo(f"{rows:,} rows, {file.size_bytes:,} bytes, SHA-256 {file.sha256}", err=True)
-    if is_ciphertext:
+            exported = export_history(engine, order, file, progress)
+        finish_export(engine, number, exported.rows, file.sha256)
+    click.echo(f"{exported.rows:,} rows, {file.size_bytes:,} bytes, SHA-256 {file.sha256}", err=True)
+    if exported.has_encrypted:
         click.echo(
             "Texts with a text_key are written as they are stored, encrypted: --decrypt writes them as they were.",
             err=True,

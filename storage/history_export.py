@@ -13,6 +13,7 @@ from sqlalchemy import Connection, DateTime, Engine, Select, Text, cast, select
 from .arrow_rows import arrow_batches
 from .copying import copied, with_values
 from .decrypted_rows import DecryptedRows
+from .encrypted_rows import EncryptedRows
 from .errors import database_errors
 from .history import ANY, HistoryFilter
 from .new_file import HashedFile
@@ -21,6 +22,7 @@ from .text_cipher import TextCipher
 
 ExportFormat = Literal["csv", "jsonl", "parquet"]
 Progress = Callable[[int], None]
+Passing = DecryptedRows | EncryptedRows
 
 # One column of JSON: quotes and delimiters that JSON never holds raw, so that COPY changes nothing.
 JSON_OPTIONS = "FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02'"
@@ -56,26 +58,29 @@ class ExportOrder:
     cipher: TextCipher | None = None
 
 
-def export_history(engine: Engine, order: ExportOrder, file: HashedFile, progress: Progress) -> int:
-    """Write the rows to the file; returns how many. `progress` hears of each portion how many rows it had.
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """So many rows were written; `has_encrypted` = texts among them are as they are stored, encrypted."""
+
+    rows: int
+    has_encrypted: bool
+
+
+def export_history(engine: Engine, order: ExportOrder, file: HashedFile, progress: Progress) -> Exported:
+    """Write the rows to the file. `progress` hears of each portion how many rows it had.
 
     Raises `TransientError` or `DragomanError` for the database, `DragomanError` for a text whose key the order's cipher
     has not, `ConfigurationError` for a missing library, and whatever the file raises.
     """
     write = {"csv": _write_csv, "jsonl": _write_jsonl, "parquet": _write_parquet}[order.format]
+    columns = translation.columns.keys()
+    passing = DecryptedRows(order.cipher, columns) if order.cipher else EncryptedRows(columns)
     written = 0
     with _reader(engine) as connection:
-        for rows in write(connection, order, file):
+        for rows in write(connection, order.filters, passing, file):
             written += rows
             progress(rows)
-    return written
-
-
-def has_encrypted(engine: Engine, filters: HistoryFilter) -> bool:
-    """Whether any of the rows has encrypted texts; reads them all where none has."""
-    some = select(translation.c.job_id).where(filters.condition(), translation.c.text_key.is_not(None))
-    with _reader(engine) as connection:
-        return bool(connection.execute(select(some.exists())).scalar_one())
+    return Exported(written, isinstance(passing, EncryptedRows) and passing.passed)
 
 
 def estimated_rows(engine: Engine, filters: HistoryFilter) -> int:
@@ -97,19 +102,15 @@ def _select(filters: HistoryFilter, as_text: tuple[str, ...] = ()) -> Select[Any
     return select(*columns).where(filters.condition())
 
 
-def _write_csv(connection: Connection, order: ExportOrder, file: HashedFile) -> Iterator[int]:
+def _write_csv(connection: Connection, filters: HistoryFilter, passing: Passing, file: HashedFile) -> Iterator[int]:
     file.write((",".join(translation.columns.keys()) + "\n").encode())
-    decrypted = _decrypted(order)
-    content = decrypted.csv if decrypted else _unchanged
-    return _copy(connection, Copy(with_values(connection, _select(order.filters)), "FORMAT csv", content), file)
+    return _copy(connection, Copy(with_values(connection, _select(filters)), "FORMAT csv", passing.csv), file)
 
 
-def _write_jsonl(connection: Connection, order: ExportOrder, file: HashedFile) -> Iterator[int]:
-    rows = with_values(connection, _select(order.filters))
-    decrypted = _decrypted(order)
-    content = decrypted.jsonl if decrypted else _unchanged
+def _write_jsonl(connection: Connection, filters: HistoryFilter, passing: Passing, file: HashedFile) -> Iterator[int]:
+    rows = with_values(connection, _select(filters))
     query = f"SELECT row_to_json(r) FROM ({rows}) AS r"  # noqa: S608 - quoted
-    return _copy(connection, Copy(query, JSON_OPTIONS, content), file)
+    return _copy(connection, Copy(query, JSON_OPTIONS, passing.jsonl), file)
 
 
 def _copy(connection: Connection, copy: Copy, file: HashedFile) -> Iterator[int]:
@@ -119,22 +120,12 @@ def _copy(connection: Connection, copy: Copy, file: HashedFile) -> Iterator[int]
             yield chunk.rows
 
 
-def _write_parquet(connection: Connection, order: ExportOrder, file: HashedFile) -> Iterator[int]:
-    query = with_values(connection, _select(order.filters, AS_TEXT))
-    decrypted = _decrypted(order)
-    content = decrypted.arrow if decrypted else _unchanged
+def _write_parquet(connection: Connection, filters: HistoryFilter, passing: Passing, file: HashedFile) -> Iterator[int]:
+    query = with_values(connection, _select(filters, AS_TEXT))
     with arrow_batches(connection, query) as (schema, batches), _parquet_writer(file, schema) as writer:
         for batch in batches:
-            writer.write_batch(content(batch))
+            writer.write_batch(passing.arrow(batch))
             yield batch.num_rows
-
-
-def _decrypted(order: ExportOrder) -> DecryptedRows | None:
-    return DecryptedRows(order.cipher, translation.columns.keys()) if order.cipher else None
-
-
-def _unchanged(content: Any) -> Any:
-    return content
 
 
 def _parquet_writer(file: HashedFile, schema: Any) -> Any:

@@ -4,9 +4,10 @@ Knows words and tables. Only one process at a time may call it (`maintenance.py`
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from .bulk import array_literal, quoted
 from .watermarks import Progress, next_stride, set_watermark
@@ -18,8 +19,8 @@ RUN = 1_000_000
 # Rows of one transaction.
 STRIDE = 10_000
 ROWS = """
-SELECT job_id, source_text, target_text FROM translation
-WHERE recorded_at >= :since AND recorded_at < :until AND text_key IS NULL ORDER BY recorded_at, job_id
+SELECT CAST(job_id AS text) AS job_id, source_text, target_text FROM translation
+WHERE recorded_at >= :since AND recorded_at < :until AND text_key IS NULL ORDER BY recorded_at, translation.job_id
 """
 INSERT_DOCUMENTS = """
 INSERT INTO search_document (number, job_id, document)
@@ -32,7 +33,17 @@ INSERT INTO unsure_word SELECT DISTINCT unnest(tsvector_to_array(document)) FROM
 """
 # Any number that nobody else uses: the bytes of "document".
 DOCUMENTS_LOCK = int.from_bytes(b"document", "big")
-INSERT_WORDS = "INSERT INTO search_word (word) SELECT * FROM unnest(%s::text[]) ON CONFLICT DO NOTHING"
+# Most are known: to look first is cheaper than to try.
+INSERT_WORDS = """
+INSERT INTO search_word (word) SELECT word FROM unnest(%s::text[]) AS found (word)
+WHERE NOT EXISTS (SELECT FROM search_word AS known WHERE known.word = found.word) ON CONFLICT DO NOTHING
+"""
+# What is inserted into an index of words waits in a list that every look-up reads from end to end, until VACUUM; and a
+# search looks up hundreds of words.
+TIDY_INDEXES = """
+SELECT gin_clean_pending_list(indexrelid) FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+JOIN pg_am ON pg_am.oid = relam WHERE indrelid = ANY(CAST(:tables AS regclass[])) AND amname = 'gin'
+"""
 
 
 def partition_of(number: int) -> str:
@@ -53,37 +64,49 @@ def drop_documents(connection: Connection, job_ids: Iterable[UUID]) -> None:
     connection.exec_driver_sql(DELETE_DOCUMENTS, (array_literal(job_ids, str),))
 
 
+def tidy_indexes(connection: Connection, tables: Sequence[str]) -> None:
+    """Let look-ups in these partitions be short ones."""
+    connection.execute(text(TIDY_INDEXES), {"tables": array_literal(tables, quoted)})
+
+
 def index_documents(connection: Connection) -> Progress:
     """Write the documents of the next rows."""
     lock_documents(connection)
     stride = next_stride(connection, NAME, STRIDE)
     rows = connection.execute(text(ROWS), {"since": stride.since, "until": stride.until}).all()
     if rows:
-        _write(connection, [(row.job_id, words(f"{row.source_text or ''} {row.target_text or ''}")) for row in rows])
+        _write(connection, rows)
     set_watermark(connection, NAME, stride.until)
     return Progress(len(rows), stride.is_last)
 
 
-def _write(connection: Connection, documents: Sequence[tuple[UUID, set[str]]]) -> None:
+def _write(connection: Connection, rows: Sequence[Row[Any]]) -> None:
+    known: set[str] = set()
+    # As text at once: ten thousand sets would keep the garbage collector busy for longer than it takes to fill them.
+    documents = [_document(known, row) for row in rows]
     first: int = connection.execute(text("SELECT coalesce(max(number), -1) + 1 FROM search_document")).scalar_one()
-    numbers = range(first, first + len(documents))
-    for run in range(first // RUN, numbers[-1] // RUN + 1):
-        connection.execute(
-            text(
-                f"CREATE TABLE IF NOT EXISTS {partition_of(run * RUN)} PARTITION OF search_document "
-                f"FOR VALUES FROM ({run * RUN}) TO ({(run + 1) * RUN})"
-            )
-        )
+    numbers = range(first, first + len(rows))
+    runs = [_make_run(connection, run) for run in range(first // RUN, numbers[-1] // RUN + 1)]
     # In one order, so that two transactions with the same words cannot deadlock.
-    known = sorted(set().union(*(found for _, found in documents)))
-    connection.exec_driver_sql(INSERT_WORDS, (array_literal(known, quoted),))
+    connection.exec_driver_sql(INSERT_WORDS, (array_literal(sorted(known), quoted),))
     columns = (
         array_literal(numbers, str),
-        array_literal((job_id for job_id, _ in documents), str),
-        array_literal((found for _, found in documents), _tsvector),
+        array_literal((row.job_id for row in rows), str),
+        array_literal(documents, quoted),
     )
     connection.exec_driver_sql(INSERT_DOCUMENTS, columns)
+    tidy_indexes(connection, runs)
 
 
-def _tsvector(found: Iterable[str]) -> str:
-    return quoted(" ".join(found))
+def _make_run(connection: Connection, run: int) -> str:
+    table = partition_of(run * RUN)
+    bounds = f"FROM ({run * RUN}) TO ({(run + 1) * RUN})"
+    connection.execute(text(f"CREATE TABLE IF NOT EXISTS {table} PARTITION OF search_document FOR VALUES {bounds}"))
+    return table
+
+
+def _document(known: set[str], row: Row[Any]) -> str:
+    """The words of a row as a tsvector is written; they are `known` then."""
+    found = words(f"{row.source_text or ''} {row.target_text or ''}")
+    known |= found
+    return " ".join(found)

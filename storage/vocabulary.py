@@ -4,7 +4,8 @@ from sqlalchemy import Connection, Engine, text
 
 from .bulk import array_literal, quoted
 from .engine import transaction
-from .search_index import lock_documents
+from .partitions import partitions_of
+from .search_index import lock_documents, tidy_indexes
 
 # Words of one transaction; documents cannot be written meanwhile.
 CHECKED_WORDS = 1_000
@@ -16,12 +17,6 @@ DELETE FROM unsure_word WHERE word IN (
   FROM (SELECT document FROM search_document ORDER BY number DESC LIMIT {LATEST_DOCUMENTS}) AS latest
 )
 """  # noqa: S608 - our own number
-# What is inserted into an index of words waits in a list that every look-up reads from end to end, until VACUUM.
-TIDY_INDEXES = """
-SELECT gin_clean_pending_list(indexrelid) FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
-JOIN pg_am ON pg_am.oid = relam JOIN pg_inherits ON inhrelid = indrelid
-WHERE inhparent = CAST('search_document' AS regclass) AND amname = 'gin'
-"""
 # The others are rare, and mostly in no document at all: reading documents to find that out would take for ever, which
 # the planner does not know. A word is letters, digits and underscores: in quotation marks it means itself.
 BY_INDEX = "SET LOCAL enable_seqscan = off"
@@ -42,7 +37,7 @@ def forget_unused_words(engine: Engine) -> int:
             return 0
         lock_documents(connection)
         connection.execute(text(CLEAR_COMMON))
-        connection.execute(text(TIDY_INDEXES))
+        tidy_indexes(connection, partitions_of(connection, "search_document"))
     forgotten = 0
     while True:
         with transaction(engine) as connection:

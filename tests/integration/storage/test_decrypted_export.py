@@ -14,6 +14,7 @@ from dragoman.storage.history_export import ExportFormat
 from dragoman.storage.settlement import settle
 from dragoman.storage.text_cipher import TextCipher
 from dragoman.tests.integration.storage.test_history_export import FORMATS, READ, TEXTS
+from sqlalchemy import Engine, event
 
 pytestmark = pytest.mark.services
 
@@ -75,9 +76,35 @@ def test_plain_rows_are_the_same_bytes_whether_others_are_decrypted_or_not(
     assert (tmp_path / f"a.{name}").read_bytes() == (tmp_path / f"b.{name}").read_bytes()
 
 
-def test_it_is_said_that_texts_are_encrypted_where_they_are(recorded: Any, tmp_path: Path) -> None:
-    assert NOTE in run(tmp_path / "a.jsonl").stderr
-    assert NOTE not in run(tmp_path / "b.jsonl", "--client", "nobody").stderr
+@pytest.mark.parametrize("name", FORMATS)
+def test_it_is_said_that_texts_are_encrypted_where_they_are(recorded: Any, tmp_path: Path, name: ExportFormat) -> None:
+    assert NOTE in run(tmp_path / f"a.{name}").stderr
+    assert NOTE not in run(tmp_path / f"b.{name}", "--client", "nobody").stderr
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_it_is_not_said_of_plain_texts_that_look_like_encrypted_rows(
+    bench: Any, recorded: Any, tmp_path: Path, name: ExportFormat
+) -> None:
+    source, metadata = 'x,f,old,\nx,t,new,2026-01-01\n"text_key":"old"', {"text_key": "old", "x": {"text_key": "new"}}
+    settle(bench.engine, bench.settlement(bench.row(999, client_id="plain", source_text=source, metadata=metadata)))
+    assert NOTE not in run(tmp_path / f"a.{name}", "--client", "plain").stderr
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_no_row_is_read_but_by_the_copy_when_the_history_is_exported(
+    recorded: Any, tmp_path: Path, name: ExportFormat
+) -> None:
+    sent: list[str] = []
+
+    def hear(_: Any, __: Any, statement: str, *___: Any) -> None:
+        sent.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", hear)
+    run(tmp_path / f"a.{name}")
+    event.remove(Engine, "before_cursor_execute", hear)
+    # COPY is the driver's own affair.
+    assert [statement.split()[0] for statement in sent if "FROM translation" in statement] == ["EXPLAIN"]
 
 
 def test_the_log_of_exports_and_the_audit_chain_say_that_texts_were_decrypted(recorded: Any, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from dragoman.storage import search, search_index, usage
+from dragoman.storage import search_documents, search_index, usage
 from dragoman.storage.engine import create_database_engine, transaction
 from dragoman.storage.history import search as find
 from dragoman.storage.maintenance import ADVISORY_LOCK, maintain
@@ -80,7 +80,7 @@ def test_a_row_whose_transaction_is_still_open_is_not_passed_over(bench: Any) ->
 def test_a_search_looks_further_when_the_first_documents_do_not_hold_the_words(
     bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "FIRST_LOOK", 2)
+    monkeypatch.setattr(search_documents, "FIRST_LOOK", 2)
     record(bench, 1, source_text="100% cotton")
     record(bench, *range(2, 12), source_text="100 percent cotton")
     maintain(bench.engine)
@@ -93,33 +93,6 @@ def test_the_latest_runs_of_documents_are_searched_first(bench: Any, monkeypatch
     monkeypatch.setattr(search_index, "RUN", 1 << 40)
     maintain(bench.engine)
     assert found(bench, "sentence", limit=2) == [5, 4]
-
-
-@pytest.mark.parametrize("rare", [0.0, 2.0], ids=["read one by one", "asked of the index"])
-def test_a_search_finds_the_same_rows_in_order_whichever_way_documents_are_found(
-    bench: Any, monkeypatch: pytest.MonkeyPatch, rare: float
-) -> None:
-    monkeypatch.setattr(search, "FIRST_LOOK", 2)
-    monkeypatch.setattr(search, "FIRST_ROWS", 2)
-    monkeypatch.setattr(search, "RARE", rare)
-    for number in range(1, 21):
-        record(bench, number, source_text="Sugar." if number % 5 else "Salt.")
-    maintain(bench.engine)
-    assert found(bench, "salt", limit=9) == [20, 15, 10, 5]
-    assert found(bench, "sugar", limit=3) == [19, 18, 17]
-    assert len(found(bench, "sugar", limit=99)) == 16
-
-
-def test_a_part_of_many_words_still_decides_when_the_index_was_not_asked_for_it(
-    bench: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(search, "MANY_WORDS", 1)
-    record(bench, 1, source_text="one salt")
-    record(bench, 2, source_text="bone sugar")
-    record(bench, 3, source_text="tone salt")
-    record(bench, 4, source_text="two salt")
-    maintain(bench.engine)
-    assert found(bench, "salt", "one") == [3, 1]
 
 
 @pytest.mark.parametrize(
