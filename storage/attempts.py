@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
-from .bulk import array_literal
+from .bulk import array_literal, uuid_text
 from .engine import transaction
 from .errors import database_errors
 
@@ -44,7 +44,7 @@ class KnownJobs:
 
 def known_jobs(engine: Engine, job_ids: Iterable[UUID]) -> KnownJobs:
     """Ask the history and the attempts about jobs, in one round trip; raises `TransientError`."""
-    wanted = array_literal(job_ids, str)
+    wanted = array_literal(job_ids, uuid_text)
     reader = engine.execution_options(isolation_level="AUTOCOMMIT")
     with database_errors(engine), reader.connect() as connection:
         rows = connection.exec_driver_sql(KNOWN, (wanted, wanted)).all()
@@ -55,7 +55,7 @@ def known_jobs(engine: Engine, job_ids: Iterable[UUID]) -> KnownJobs:
 def note_suspects(engine: Engine, job_ids: Iterable[UUID]) -> None:
     """Write down jobs that will be tried again, not alone yet; raises `TransientError`."""
     with transaction(engine) as connection:
-        connection.exec_driver_sql(NOTE, (array_literal(job_ids, str),))
+        connection.exec_driver_sql(NOTE, (array_literal(job_ids, uuid_text),))
 
 
 def begin_attempt(engine: Engine, job_id: UUID) -> int:
