@@ -27,6 +27,8 @@ DEAD_LETTER_EVENT = "dead-letter"
 _VERSION_BITS = 0xF << 76 | 0b11 << 62
 _FREE_BITS = (1 << 128) - 1 & ~_VERSION_BITS
 _VERSION_7 = 7 << 76 | 0b10 << 62
+# Looking up a member of an enumeration runs Python.
+_UNKNOWN = SafeUUID.unknown
 _VERSION_5 = 5 << 76 | 0b10 << 62
 
 _COUNTER_BITS = 42  # RFC 9562, 6.2, method 1: the counter fills rand_a (12 bits) and the head of rand_b (30 bits)
@@ -95,7 +97,7 @@ def _of_bits(bits: int) -> UUID:
     """What `UUID(int=bits)` is, without its tests of the arguments, which take most of its time."""
     made: UUID = object.__new__(UUID)
     object.__setattr__(made, "int", bits)
-    object.__setattr__(made, "is_safe", SafeUUID.unknown)
+    object.__setattr__(made, "is_safe", _UNKNOWN)
     return made
 
 
