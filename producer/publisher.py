@@ -1,12 +1,10 @@
 """What the producer needs of a broker client, real or in memory. Knows no job and no Kafka library."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class OutgoingMessage:
+class OutgoingMessage(NamedTuple):
     """A message ready to be sent."""
 
     topic: str
@@ -15,8 +13,7 @@ class OutgoingMessage:
     headers: Sequence[tuple[str, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryReport:
+class DeliveryReport(NamedTuple):
     """What became of a message: `error` is None exactly when all in-sync replicas have it."""
 
     error: str | None

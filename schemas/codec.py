@@ -55,7 +55,8 @@ def encode(model: BaseModel) -> bytes:
 def encode_sound_result(fields: Mapping[str, Any]) -> bytes:
     """What `encode` makes of a `TranslationResult` of these fields, in a tenth of the time.
 
-    Nothing is checked: `fields` holds every field of the contract, in its order, each as the contract would have it.
+    Nothing is checked: `fields` holds every field of the contract, in its order, each as the contract would have it;
+    ids may be text.
     """
     return to_json(fields)
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from datetime import datetime
 from functools import lru_cache
 from urllib.parse import quote
-from uuid import UUID
 
 from .dead_letters import DeadLetter
 from .jobs import TranslationJob
@@ -15,12 +14,14 @@ from .jobs import TranslationJob
 TRACEPARENT = "traceparent"
 TRACESTATE = "tracestate"
 SCHEMA_VERSION = "schema-version"
+_TRACE = frozenset((TRACEPARENT, TRACESTATE))
 
 JOB_TYPE = "dragoman.job.submitted"
 RESULT_TYPE = "dragoman.job.finished"
 DEAD_LETTER_TYPE = "dragoman.message.rejected"
 
 WORKER_SOURCE = "/dragoman/worker"
+_BEGINNING = (("content-type", "application/json"), ("ce_specversion", "1.0"))
 
 Headers = list[tuple[str, bytes]]
 # As a client hands them over.
@@ -35,9 +36,9 @@ def job_headers(job: TranslationJob) -> Headers:
     return _encoded(_cloud_event(str(job.job_id), source, JOB_TYPE, job.submitted_at))
 
 
-def result_headers(event_id: UUID, finished_at: datetime) -> TextHeaders:
+def result_headers(event_id: str, finished_at: datetime) -> TextHeaders:
     """Return the headers that a result travels with."""
-    return _cloud_event(str(event_id), WORKER_SOURCE, RESULT_TYPE, finished_at)
+    return _cloud_event(event_id, WORKER_SOURCE, RESULT_TYPE, finished_at)
 
 
 def dead_letter_headers(letter: DeadLetter) -> TextHeaders:
@@ -55,24 +56,26 @@ def dead_letter_headers(letter: DeadLetter) -> TextHeaders:
 
 def trace_headers(headers: KafkaHeaders) -> Headers:
     """Return those of `headers` that carry the trace context, to be passed on untouched."""
-    return [(name, value) for name, value in headers if name in (TRACEPARENT, TRACESTATE) and value is not None]
+    return [(name, value) for name, value in headers if name in _TRACE and value is not None]
 
 
 def _cloud_event(identity: str, source: str, kind: str, when: datetime) -> TextHeaders:
+    return [*_BEGINNING, ("ce_id", identity), *_rest(source, kind, when)]
+
+
+@lru_cache(maxsize=256)
+def _rest(source: str, kind: str, when: datetime) -> TextHeaders:
+    """What follows the id, which all events of a batch share."""
     return [
-        ("content-type", "application/json"),
-        ("ce_specversion", "1.0"),
-        ("ce_id", identity),
         ("ce_source", source),
         ("ce_type", kind),
-        ("ce_time", _time(when)),
+        ("ce_time", time_text(when)),
         (SCHEMA_VERSION, "1"),
     ]
 
 
-@lru_cache(maxsize=256)
-def _time(when: datetime) -> str:
-    """One text for all events of a batch."""
+def time_text(when: datetime) -> str:
+    """A time in UTC as it is written in headers, and in JSON by `codec.encode`."""
     return when.isoformat().replace("+00:00", "Z")
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
-from .bulk import array_literal
+from .bulk import array_literal, uuid_text
 from .errors import database_errors
 
 # In the order of the ids, so that two workers wait for each other instead of deadlocking.
@@ -44,7 +44,7 @@ class KnownJobs:
 
 def known_jobs(engine: Engine, job_ids: Iterable[UUID]) -> KnownJobs:
     """Ask the history and the attempts about jobs, in one round trip; raises `TransientError`."""
-    wanted = array_literal(job_ids, str)
+    wanted = array_literal(job_ids, uuid_text)
     with _at_once(engine) as connection:
         rows = connection.exec_driver_sql(KNOWN, (wanted, wanted)).all()
     recorded = frozenset(job_id for job_id, attempts in rows if attempts is None)
@@ -54,7 +54,7 @@ def known_jobs(engine: Engine, job_ids: Iterable[UUID]) -> KnownJobs:
 def note_suspects(engine: Engine, job_ids: Iterable[UUID]) -> None:
     """Write down jobs that will be tried again, not alone yet; raises `TransientError`."""
     with _at_once(engine) as connection:
-        connection.exec_driver_sql(NOTE, (array_literal(job_ids, str),))
+        connection.exec_driver_sql(NOTE, (array_literal(job_ids, uuid_text),))
 
 
 def begin_attempt(engine: Engine, job_id: UUID) -> int:

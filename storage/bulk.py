@@ -16,9 +16,11 @@ from uuid import UUID
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.types import DateTime, LargeBinary, Text, TypeEngine
+from sqlalchemy.types import DateTime, LargeBinary, Text, TypeEngine, Uuid
 
 Encoder = Callable[[Any], str]
+# So many values must be the same object on average for each to be written once and looked up.
+SHARED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +98,27 @@ def array_literal(values: Iterable[Any], encode: Encoder) -> str:
     return "{" + ",".join(["NULL" if value is None else encode(value) for value in values]) + "}"
 
 
-def _column(values: tuple[Any, ...], encode: Encoder) -> str:
+def uuid_text(value: UUID) -> str:
+    """A UUID as PostgreSQL reads it: digits without hyphens, in a third of the time that `str` takes."""
+    return f"{value.int:032x}"
+
+
+def is_one_value(values: tuple[Any, ...]) -> bool:
+    """Whether all of them are equal; soon answered where the last one is not like the first."""
     first = values[0]
     # Numbers are left out: 0.0 and -0.0 are equal, and not the same.
-    if not isinstance(first, float) and values.count(first) == len(values):
-        one = "NULL" if first is None else encode(first)
+    return bool(values[-1] == first) and not isinstance(first, float) and values.count(first) == len(values)
+
+
+def _column(values: tuple[Any, ...], encode: Encoder) -> str:
+    if is_one_value(values):
+        one = "NULL" if values[0] is None else encode(values[0])
         return "{" + ",".join([one] * len(values)) + "}"
+    objects = {id(value): value for value in values}
+    if SHARED * len(objects) < len(values):
+        # Rows of a batch, or admitted together, share their times and ids: each is written once.
+        texts = {key: "NULL" if value is None else encode(value) for key, value in objects.items()}
+        return "{" + ",".join([texts[key] for key in map(id, values)]) + "}"
     return array_literal(values, encode)
 
 
@@ -119,6 +136,8 @@ def _encoder(kind: TypeEngine[Any]) -> Encoder:
         return datetime.isoformat
     if isinstance(kind, Text):
         return quoted
+    if isinstance(kind, Uuid):
+        return uuid_text
     if isinstance(kind, ARRAY):
         raise TypeError("unnest would unfold an array column")
     return str

@@ -14,12 +14,13 @@ from uuid import UUID
 
 import psycopg2
 from psycopg2.errors import UniqueViolation
+from pydantic_core import to_json
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import LargeBinary, Text, TypeEngine, Uuid
 
-from .bulk import json_text
+from .bulk import is_one_value
 from .copying import driver_connection
 
 Encoder = Callable[[Any], bytes]
@@ -71,10 +72,12 @@ class BinaryCopy:
 
 
 def _column(values: tuple[Any, ...], encode: Encoder) -> list[bytes]:
-    first = values[0]
-    if values.count(first) == len(values):
-        return [_field(first, encode)] * len(values)
-    return [_field(value, encode) for value in values]
+    if is_one_value(values):
+        return [_field(values[0], encode)] * len(values)
+    if None in values:
+        return [_field(value, encode) for value in values]
+    written = list(map(encode, values))
+    return [length(size) + value for size, value in zip(map(len, written), written, strict=True)]
 
 
 def _field(value: Any, encode: Encoder) -> bytes:
@@ -97,7 +100,7 @@ def _encoder(kind: TypeEngine[Any]) -> Encoder:
 
 
 def _uuid(value: UUID) -> bytes:
-    return value.bytes
+    return value.int.to_bytes(16)
 
 
 def _text(value: str) -> bytes:
@@ -108,4 +111,4 @@ def _text(value: str) -> bytes:
 
 def _json(value: object) -> bytes:
     # One byte tells the version of jsonb's format.
-    return b"\x01" + json_text(value).encode()
+    return b"\x01" + to_json(value)

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, func, select
 
-from .bulk import affected, array_literal, counted
+from .bulk import affected, array_literal, counted, uuid_text
 from .records import OutboxEvent
 from .tables import outbox
 from .text_cipher import TextCipher, required
@@ -30,7 +30,7 @@ def take_events(connection: Connection, events: Sequence[OutboxEvent]) -> list[O
     They are published before the transaction commits; if it does not, they are in the outbox again.
     """
     ids = [event.event_id for event in events]
-    taken = affected(connection, TAKE_EVENTS, (array_literal(ids, str),), ids)
+    taken = affected(connection, TAKE_EVENTS, (array_literal(ids, uuid_text),), ids)
     return [event for event in events if event.event_id in taken]
 
 
@@ -56,7 +56,9 @@ def opened_event(row: Row[Any], cipher: TextCipher | None) -> OutboxEvent:
 
 def delete_events(connection: Connection, event_ids: Iterable[UUID]) -> None:
     """Remove events that Kafka has acknowledged."""
-    connection.exec_driver_sql("DELETE FROM outbox WHERE event_id = ANY(%s::uuid[])", (array_literal(event_ids, str),))
+    connection.exec_driver_sql(
+        "DELETE FROM outbox WHERE event_id = ANY(%s::uuid[])", (array_literal(event_ids, uuid_text),)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ..errors import DragomanError, TransientError
 from ..failpoints import reached
-from .bulk import BulkInsert, Command, array_literal, quoted, run_together
+from .bulk import BulkInsert, Command, array_literal, quoted, run_together, uuid_text
 from .copy_in import BinaryCopy, KeyTakenError
 from .errors import address, classify, database_errors
 from .quarantine import record_quarantine
@@ -119,8 +119,10 @@ def _write_held(connection: Connection, settlement: Settlement, *, may_copy: boo
     rows = [row for row, _ in written]
     recorded = _insert_rows(connection, rows)
     reached("after-insert")
-    used = {row.batch_id for row in rows if row.job_id in recorded}
-    events = _first_events(written, recorded)
+    # Where every row is new, which is nearly always, none of them is looked up.
+    all_new = len(recorded) == len(rows)
+    used = {row.batch_id for row in rows if all_new or row.job_id in recorded}
+    events = [event for _, both in written for event in both] if all_new else _first_events(written, recorded)
     copied = may_copy and len(events) >= COPIED_EVENTS
     if copied:
         _copy_events(connection, events)
@@ -134,7 +136,8 @@ def _write_held(connection: Connection, settlement: Settlement, *, may_copy: boo
             *_advanced_leases(settlement.group_id, held),
         ),
     )
-    return Receipt(recorded, _duplicates(rows, recorded), _fenced(settlement, held), tuple(events))
+    duplicates = frozenset[UUID]() if all_new else _duplicates(rows, recorded)
+    return Receipt(recorded, duplicates, _fenced(settlement, held), tuple(events))
 
 
 def _lock_leases(connection: Connection, settlement: Settlement) -> dict[Partition, int]:
@@ -164,7 +167,7 @@ def _first_events(
 
 def _forgotten_attempts(rows: Sequence[HistoryRow]) -> list[Command]:
     tried = [row.job_id for row in rows if row.attempt > 1]
-    return [Command(FORGET_ATTEMPTS, (array_literal(tried, str),))] if tried else []
+    return [Command(FORGET_ATTEMPTS, (array_literal(tried, uuid_text),))] if tried else []
 
 
 def _advanced_leases(group_id: str, held: Sequence[PartitionProgress]) -> list[Command]:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from typing import TypeVar
 
 import structlog
@@ -82,8 +81,11 @@ class Admitter(Stage):
     def _without_model(self, jobs: Jobs, known: KnownJobs) -> tuple[Jobs, list[Outcome]] | None:
         """Jobs to translate, and outcomes of those that need no model; None when we are stopped before we know."""
         self._pipeline.metrics.redelivered.inc(len(known.recorded))
-        outcomes = [Outcome(delivery) for delivery, job in jobs if job.job_id in known.recorded]
-        new = [(delivery, job) for delivery, job in jobs if job.job_id not in known.recorded]
+        outcomes: list[Outcome] = []
+        new = jobs
+        if known.recorded:
+            outcomes = [Outcome(delivery) for delivery, job in jobs if job.job_id in known.recorded]
+            new = [(delivery, job) for delivery, job in jobs if job.job_id not in known.recorded]
         answered = self._until_answered(lambda: self._recall.from_memory(new))
         return None if answered is None else (answered[0], outcomes + answered[1])
 
@@ -92,8 +94,8 @@ class Admitter(Stage):
         segments = []
         for item in self._admission.tokenise(jobs, time.monotonic()):
             if isinstance(item, Segment):
-                attempts = known.attempts_of(item.job.job_id)
-                segment = item if attempts is None else replace(item, attempts=attempts)
+                attempts = known.attempts_of(item.job.job_id) if known.attempts else None
+                segment = item if attempts is None else item._replace(attempts=attempts)
                 segments.append((self._admission.pool(item), segment))
             else:
                 outcomes.append(item)
@@ -115,15 +117,18 @@ class Admitter(Stage):
     def _withdraw_revoked(self, segments: Collection[Segment]) -> None:
         """A revocation empties the waiting room; one that came while we admitted left these behind."""
         assignments = self._pipeline.assignments
-        revoked = {s.delivery.message.partition for s in segments if not assignments.admits(s.delivery)}
+        admitted = assignments.admitted(segment.delivery for segment in segments)
+        revoked = {s.delivery.message.partition for s, ours in zip(segments, admitted, strict=True) if not ours}
         if revoked:
             assignments.give_back([s.delivery for s in self._pipeline.waiting_room.remove(revoked)])
 
     def _still_ours(self, deliveries: list[Delivery]) -> list[Delivery]:
         assignments = self._pipeline.assignments
-        checked = [(delivery, assignments.admits(delivery)) for delivery in deliveries]
-        assignments.give_back([delivery for delivery, ours in checked if not ours])
-        return [delivery for delivery, ours in checked if ours]
+        admitted = assignments.admitted(deliveries)
+        if all(admitted):
+            return deliveries
+        assignments.give_back([delivery for delivery, ours in zip(deliveries, admitted, strict=True) if not ours])
+        return [delivery for delivery, ours in zip(deliveries, admitted, strict=True) if ours]
 
     def _known(self, jobs: Jobs) -> KnownJobs:
         """Which jobs the history has, and which are suspects."""

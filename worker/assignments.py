@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from ..schemas.topics import JOBS_INTERACTIVE
 from ..storage.records import PartitionProgress
@@ -39,8 +40,7 @@ class Assignment:
         self.active = 0  # deliveries that somebody still works on
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """One message in flight, under the lease that was ours when it was polled."""
 
     message: Message
@@ -97,29 +97,34 @@ class Assignments:
         With `last_offset`, it stands for everything up to there.
         """
         with self._changed:
-            held = self._held.get(message.partition)
-            if held is None or held.revoking:
-                return None
+            return self._receive(message, last_offset, datetime.now(UTC))
+
+    def receive_all(self, messages: Iterable[Message]) -> list[Delivery]:
+        """The same of many that were polled together, without those that do not count."""
+        with self._changed:
             now = datetime.now(UTC)
-            if not held.tracker.poll(message.offset, last_offset, message.timestamp_seconds or now.timestamp()):
-                return None
-            if not self._jobs.total():
-                self._moved_at_seconds = time.monotonic()
-            held.active += 1
-            self._jobs[message.topic] += 1
-            self._bytes[message.topic] += message.size_bytes
-            return Delivery(message, held, now)
+            received = [self._receive(message, None, now) for message in messages]
+        return [delivery for delivery in received if delivery is not None]
 
     def counts(self, delivery: Delivery) -> bool:
         """Whether an outcome of this delivery may be recorded."""
+        return self.counted([delivery])[0]
+
+    def counted(self, deliveries: Iterable[Delivery]) -> list[bool]:
+        """The same of each of these."""
         with self._changed:
-            return self._held.get(delivery.message.partition) is delivery.assignment
+            held = frozenset(self._held.values())
+        return [delivery.assignment in held for delivery in deliveries]
 
     def admits(self, delivery: Delivery) -> bool:
         """Whether work on this delivery may begin."""
+        return self.admitted([delivery])[0]
+
+    def admitted(self, deliveries: Iterable[Delivery]) -> list[bool]:
+        """The same of each of these."""
         with self._changed:
-            held = delivery.assignment
-            return self._held.get(held.partition) is held and not held.revoking
+            held = frozenset(one for one in self._held.values() if not one.revoking)
+        return [delivery.assignment in held for delivery in deliveries]
 
     def finish(self, deliveries: Iterable[Delivery]) -> tuple[PartitionProgress, ...]:
         """Outcomes are about to be recorded: how far does that bring each of their partitions?"""
@@ -193,6 +198,19 @@ class Assignments:
         """How long nothing has been settled although something is in flight."""
         with self._changed:
             return time.monotonic() - self._moved_at_seconds if self._jobs.total() else 0.0
+
+    def _receive(self, message: Message, last_offset: int | None, now: datetime) -> Delivery | None:
+        held = self._held.get(message.partition)
+        if held is None or held.revoking:
+            return None
+        if not held.tracker.poll(message.offset, last_offset, message.timestamp_seconds or now.timestamp()):
+            return None
+        if not held.active and not self._jobs.total():
+            self._moved_at_seconds = time.monotonic()
+        held.active += 1
+        self._jobs[message.topic] += 1
+        self._bytes[message.topic] += message.size_bytes
+        return Delivery(message, held, now)
 
     def _idle(self, partitions: Collection[Partition]) -> bool:
         return all(self._held[partition].active == 0 for partition in partitions if partition in self._held)

@@ -70,8 +70,7 @@ class Intake:
         reached("poll")
         self.last_poll_seconds = time.monotonic()
         self._lease_again(broker)
-        received = [self._pipeline.assignments.receive(message) for message in broker.poll(POLL_SECONDS)]
-        deliveries = [delivery for delivery in received if delivery is not None]
+        deliveries = self._pipeline.assignments.receive_all(broker.poll(POLL_SECONDS))
         if deliveries:
             self._pipeline.metrics.polled.inc(len(deliveries))
             self._pipeline.inbox.put(deliveries)

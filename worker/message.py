@@ -1,7 +1,7 @@
 """A record as it was polled. Knows no Kafka client, no database, no network."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 # (topic, partition)
 Partition = tuple[str, int]
@@ -10,9 +10,8 @@ Partition = tuple[str, int]
 LATEST_SECONDS = 4_102_444_800.0
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A Kafka record; nobody has looked inside yet."""
+class Message(NamedTuple):
+    """A Kafka record; nobody has looked inside yet. A tuple, as all that every job makes one of: see `work`."""
 
     topic: str
     partition_number: int
@@ -29,8 +28,10 @@ class Message:
     @property
     def size_bytes(self) -> int:
         """What it holds in memory while it is in flight."""
-        headers = sum(len(name) + len(value or b"") for name, value in self.headers)
-        return len(self.value or b"") + len(self.key or b"") + headers
+        size = len(self.value or b"") + len(self.key or b"")
+        for name, value in self.headers:
+            size += len(name) + len(value or b"")
+        return size
 
     @property
     def sent_at(self) -> datetime:

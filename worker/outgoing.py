@@ -1,6 +1,5 @@
 """Events on their way to Kafka: what publishes them, what they are as messages, and which of them have arrived."""
 
-import threading
 import time
 from collections.abc import Sequence
 from typing import Protocol
@@ -36,41 +35,53 @@ def outgoing(event: OutboxEvent) -> OutgoingMessage:
 
 
 class Tally:
-    """Counts delivery reports, which may come from another thread, and late."""
+    """Counts delivery reports, which may come from another thread, and late.
+
+    Without a lock: adding to a list is one step for every thread.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._refused = 0
+        self._refused: list[str] = []
         self._acknowledged: list[UUID] = []
-        self.missing = 0
-        self.error: str | None = None
+        self._expected = 0
+
+    def expect(self, events: int) -> None:
+        """So many events are handed over."""
+        self._expected = events
 
     def listener(self, event_id: UUID) -> Report:
+        acknowledged, refused = self._acknowledged, self._refused
+
         def on_report(report: DeliveryReport) -> None:
-            with self._lock:
-                if report.error is None:
-                    self.missing -= 1
-                    self._acknowledged.append(event_id)
-                else:
-                    self._refused += 1
-                    self.error = report.error
+            if report.error is None:
+                acknowledged.append(event_id)
+            else:
+                refused.append(report.error)
 
         return on_report
 
     @property
+    def missing(self) -> int:
+        """Events that are not acknowledged, refused ones too."""
+        return self._expected - len(self._acknowledged)
+
+    @property
+    def error(self) -> str | None:
+        """What was said of the last one that was refused."""
+        return self._refused[-1] if self._refused else None
+
+    @property
     def complete(self) -> bool:
         """Whether every event has its report."""
-        with self._lock:
-            return self.missing <= self._refused
+        return self.missing <= len(self._refused)
 
     def acknowledged(self) -> list[UUID]:
-        with self._lock:
-            return list(self._acknowledged)
+        return list(self._acknowledged)
 
 
 def publish_all(publisher: EventPublisher, events: Sequence[OutboxEvent], tally: Tally, timeout_seconds: float) -> None:
     """Publish events and wait for their reports, at most so long. One that the client refuses stops no other."""
-    tally.missing = len(events)
+    tally.expect(len(events))
     deadline = time.monotonic() + timeout_seconds
     for event in events:
         _hand_over(publisher, event, tally.listener(event.event_id), deadline)

@@ -3,6 +3,7 @@
 import contextlib
 import queue
 import time
+from collections import Counter
 from datetime import UTC, datetime
 
 import structlog
@@ -56,9 +57,9 @@ class Settler(Stage):
         size = self._portion.size(hurried=finished.urgent_lately)
         outcomes = finished.gather(size, 0.5, self._linger_seconds)
         assignments = self._pipeline.assignments
-        ours = [(outcome, assignments.counts(outcome.delivery)) for outcome in outcomes]
-        self._drop([outcome for outcome, counts in ours if not counts])
-        current = [outcome for outcome, counts in ours if counts]
+        counted = assignments.counted(outcome.delivery for outcome in outcomes)
+        self._drop([outcome for outcome, counts in zip(outcomes, counted, strict=True) if not counts])
+        current = [outcome for outcome, counts in zip(outcomes, counted, strict=True) if counts]
         if current and self._answer_untraced(current):
             self._settle(current)
 
@@ -153,18 +154,18 @@ class Settler(Stage):
             self._pipeline.assignments.give_back([outcome.delivery for outcome in outcomes])
 
     def _count(self, outcomes: list[Outcome], receipt: Receipt) -> None:
-        now = datetime.now(UTC)
+        metrics, now = self._pipeline.metrics, datetime.now(UTC)
         self._count_quarantined([outcome.quarantined for outcome in outcomes if outcome.quarantined], receipt)
-        for row in (outcome.row for outcome in outcomes):
-            if row is None:
-                continue
-            if row.job_id in receipt.recorded:
-                self._pipeline.metrics.jobs.labels(row.status, row.reason or "").inc()
-                self._pipeline.metrics.job_seconds.observe(max(0.0, (now - row.submitted_at).total_seconds()))
-                continue
-            self._pipeline.metrics.rework.inc(row.source_pieces or 0)
-            if row.job_id not in receipt.duplicates:
-                self._pipeline.metrics.fenced.inc()
+        rows = [outcome.row for outcome in outcomes if outcome.row]
+        all_new = len(receipt.recorded) == len(rows)
+        recorded = rows if all_new else [row for row in rows if row.job_id in receipt.recorded]
+        for (status, reason), jobs in Counter((row.status, row.reason or "") for row in recorded).items():
+            metrics.jobs.labels(status, reason).inc(jobs)
+        metrics.job_seconds.observe_all([max(0.0, (now - row.submitted_at).total_seconds()) for row in recorded])
+        if not all_new:
+            others = [row for row in rows if row.job_id not in receipt.recorded]
+            metrics.rework.inc(sum(row.source_pieces or 0 for row in others))
+            metrics.fenced.inc(sum(row.job_id not in receipt.duplicates for row in others))
         log.debug("outcomes_recorded", rows=len(receipt.recorded), duplicates=len(receipt.duplicates))
 
     def _count_quarantined(self, ranges: list[QuarantinedRange], receipt: Receipt) -> None:

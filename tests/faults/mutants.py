@@ -77,7 +77,7 @@ def relay_without_acknowledgement() -> None:
     """The relay deletes what it has handed over, whether Kafka has it or not."""
 
     def hopeful(self: Any, events: Any, tally: Any) -> None:
-        tally.missing = len(events)
+        tally.expect(len(events))
         for event in events:
             self._publisher.publish(outgoing(event), lambda _: None)
             tally.listener(event.event_id)(DeliveryReport(None))

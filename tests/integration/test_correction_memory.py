@@ -181,8 +181,7 @@ def test_a_correction_comes_before_what_the_worker_has_in_its_cache(database: En
     admit(0)
     batch = pipeline.waiting_room.take(0)
     assert batch is not None
-    pipeline.waiting_room.remember(batch.pool, batch.segments[0], Translation("Hallo.", 0.0, 6, 6))
-    pipeline.waiting_room.followers(batch.segments[0])
+    pipeline.waiting_room.answered(batch.pool, [(batch.segments[0], Translation("Hallo.", 0.0, 6, 6))])
     admit(1)
     assert answer() == ("Hallo.", "cache", None)
     correction_id = correct(database, "Bonjour.")

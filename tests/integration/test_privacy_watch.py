@@ -1,7 +1,6 @@
 """What a running worker hears of privacy, on a real PostgreSQL."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -42,8 +41,8 @@ def remembered(pipeline: Pipeline) -> bool:
 
 
 def remember(pipeline: Pipeline) -> None:
-    segment: Any = replace(Builder().segment(), pieces=(1,))
-    pipeline.waiting_room.remember(FRENCH, segment, Translation("Salut.", -0.5, 1, 3))
+    segment: Any = Builder().segment()._replace(pieces=(1,))
+    pipeline.waiting_room.answered(FRENCH, [(segment, Translation("Salut.", -0.5, 1, 3))])
 
 
 def erase_one(database: Engine, number: int) -> None:

@@ -3,7 +3,8 @@
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cache
 
 import structlog
 
@@ -33,21 +34,22 @@ class Answering:
     def translated(self, group: OpenGroup, answers: Sequence[tuple[Entry, Translation]], facts: ModelFacts) -> None:
         """Segments have their translations; the last of a group brings the batch's row along."""
         group.target_pieces += sum(translation.target_pieces for _, translation in answers)
-        row = self._batch_row(group, facts)
+        row, finished_at, is_complete = self._batch_row(group, facts), datetime.now(UTC), not group.entries
+
+        @cache
+        def made_by(attempt: int, cached: bool) -> Pass:
+            return Pass(row, group.started_at, attempt, cached, finished_at, is_complete)
+
+        identity = self._pipeline.identity
         outcomes: list[Outcome] = []
-        for entry, translation in answers:
-            if not entry.segment.job.no_trace:
-                self._pipeline.waiting_room.remember(group.pool, entry.segment, translation)
-            made_by = Pass(row, group.started_at, entry.attempt)
-            outcomes.append(translated(self._pipeline.identity, entry.segment, translation, made_by))
+        answered = [(entry.segment, translation) for entry, translation in answers]
+        followers = self._pipeline.waiting_room.answered(group.pool, answered)
+        for (entry, translation), following in zip(answers, followers, strict=True):
+            outcomes.append(translated(identity, entry.segment, translation, made_by(entry.attempt, False)))
             outcomes += [
-                translated(self._pipeline.identity, follower, translation, replace(made_by, cached=True))
-                for follower in self._pipeline.waiting_room.followers(entry.segment)
+                translated(identity, follower, translation, made_by(entry.attempt, True)) for follower in following
             ]
-        if group.entries:
-            # More is to come of this batch, so its row is not final yet.
-            outcomes = [replace(outcome, batch=None) for outcome in outcomes]
-        else:
+        if is_complete:
             self._count(row)
         self._pipeline.finished.put(outcomes)
         self._pipeline.shadows.offer(entry.segment for entry, _ in answers if not entry.segment.job.no_trace)

@@ -22,13 +22,18 @@ class Reception:
     def still_wanted(self, entries: Sequence[Entry]) -> list[Entry]:
         """Those that can be begun: of partitions that are still ours, and in time."""
         outcomes: list[Outcome] = []
-        wanted = [entry for entry in entries if self._is_wanted(entry.segment, outcomes)]
+        admitted = self._pipeline.assignments.admitted(entry.segment.delivery for entry in entries)
+        wanted = [
+            entry
+            for entry, is_ours in zip(entries, admitted, strict=True)
+            if self._is_wanted(entry.segment, outcomes, is_ours=is_ours)
+        ]
         if outcomes:
             self._pipeline.finished.put(outcomes)
         return wanted
 
-    def _is_wanted(self, segment: Segment, outcomes: list[Outcome]) -> bool:
-        if not self._pipeline.assignments.admits(segment.delivery):
+    def _is_wanted(self, segment: Segment, outcomes: list[Outcome], *, is_ours: bool) -> bool:
+        if not is_ours:
             self._pipeline.waiting_room.abandon([segment])
             self._pipeline.assignments.give_back([segment.delivery])
             return False

@@ -66,7 +66,9 @@ class ServedModels:
     def serving(self, source: str, target: str, version: str | None) -> SourceSideModel | None:
         """The first that translates the pair, of the version if one is asked for."""
         found = self.of_pair(source, target)
-        return next((model for model in found if version in (None, model.version)), None)
+        if version is None:
+            return found[0] if found else None
+        return next((model for model in found if version == model.version), None)
 
     def of_job(self, job: TranslationJob) -> SourceSideModel | None:
         """The model that translates a job: the version that it names, or the canary for its share of the others."""

@@ -1,11 +1,13 @@
 """What segments must have in common to share a batch."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """Segments with equal pools can share a batch, and are equal when their pieces are."""
+class Pool(NamedTuple):
+    """Segments with equal pools can share a batch, and are equal when their pieces are.
+
+    A tuple, because every job looks one up several times: that of a dataclass is hashed in Python.
+    """
 
     source_language: str
     target_language: str

@@ -44,17 +44,19 @@ class TranslationCache:
 
     def keep(self, pool: Pool, pieces: tuple[int, ...], translation: Translation) -> None:
         """Keep a translation; those that were not asked for longest leave to make room for it."""
-        key = (pool, pieces)
-        if key in self._kept or _size_bytes(key, translation) > self._limit_bytes:
+        key, size_bytes = (pool, pieces), _size_bytes(pieces, translation)
+        if size_bytes > self._limit_bytes or key in self._kept:
             return
-        # Scores of pieces, attention and the like are not asked for by jobs, and large.
-        kept = Translation(translation.text, translation.score, translation.source_pieces, translation.target_pieces)
-        self._kept[key] = kept
-        self.size_bytes += _size_bytes(key, kept)
+        self._kept[key] = translation
+        if translation.piece_scores or translation.alignment or translation.attention or translation.alternatives:
+            # Scores of pieces, attention and the like are not asked for by jobs, and large.
+            text, score = translation.text, translation.score
+            self._kept[key] = Translation(text, score, translation.source_pieces, translation.target_pieces)
+        self.size_bytes += size_bytes
         while self.size_bytes > self._limit_bytes:
             oldest, dropped = self._kept.popitem(last=False)
-            self.size_bytes -= _size_bytes(oldest, dropped)
+            self.size_bytes -= _size_bytes(oldest[1], dropped)
 
 
-def _size_bytes(key: Key, translation: Translation) -> int:
-    return ENTRY_BYTES + PIECE_BYTES * len(key[1]) + sys.getsizeof(translation.text)
+def _size_bytes(pieces: tuple[int, ...], translation: Translation) -> int:
+    return ENTRY_BYTES + PIECE_BYTES * len(pieces) + sys.getsizeof(translation.text)

@@ -75,14 +75,25 @@ class WaitingRoom:
                 self._changed.wait(min(left, max(due, 0.001)))
                 now = self._clock()
             self._measure()
-        for segment in batch.segments:
-            self._metrics.wait_seconds.labels(segment.job.lane).observe(max(0.0, now - segment.waiting_since_seconds))
+        self._measure_waits(batch, now)
         return batch
 
     def followers(self, segment: Segment) -> tuple[Segment, ...]:
         """The outcome of a taken segment is known: the segments that share it. Call it once for each."""
         with self._changed:
             return self._scheduler.followers(segment, self._clock())
+
+    def answered(self, pool: Pool, answers: Iterable[tuple[Segment, Translation]]) -> list[tuple[Segment, ...]]:
+        """The translations of taken segments: keep them for the next jobs with the same pieces.
+
+        Returns the segments that share each. Nothing is kept of a segment that is to leave no trace.
+        """
+        with self._changed:
+            now = self._clock()
+            for segment, translation in (kept := list(answers)):
+                if not segment.job.no_trace:
+                    self._cache.keep(pool, segment.pieces, translation)
+            return [self._scheduler.followers(segment, now) for segment, _ in kept]
 
     def abandon(self, segments: Iterable[Segment]) -> None:
         """These taken segments will have no outcome: what followed them waits for a batch of its own."""
@@ -104,11 +115,6 @@ class WaitingRoom:
             self._changed.notify_all()
             return removed
 
-    def remember(self, pool: Pool, segment: Segment, translation: Translation) -> None:
-        """Keep a translation for the next job with the same pieces."""
-        with self._changed:
-            self._cache.keep(pool, segment.pieces, translation)
-
     def forget_translations(self) -> None:
         """Keep none of the translations that were remembered: texts were erased, and one of them may be here."""
         with self._changed:
@@ -118,6 +124,14 @@ class WaitingRoom:
         """Translations that are kept for these pools and pieces."""
         with self._changed:
             return [self._cache.find(pool, pieces) for pool, pieces in keys]
+
+    def _measure_waits(self, batch: Batch, now_seconds: float) -> None:
+        waits: dict[Lane, list[float]] = {}
+        for segment in batch.segments:
+            waited_seconds = max(0.0, now_seconds - segment.waiting_since_seconds)
+            waits.setdefault(segment.job.lane, []).append(waited_seconds)
+        for lane, seconds in waits.items():
+            self._metrics.wait_seconds.labels(lane).observe_all(seconds)
 
     def _measure(self) -> None:
         for lane in LANES:

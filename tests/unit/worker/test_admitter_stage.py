@@ -1,6 +1,5 @@
 """The stage between polling and batching, as far as it needs no database."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -88,7 +87,7 @@ def test_a_job_that_expires_while_it_waits_is_refused_without_the_model(
 ) -> None:
     job = build.job(deadline=datetime.now(UTC) + timedelta(hours=1))
     delivery = build.delivery(build.job_message(job), pipeline.assignments)
-    came = replace(build.segment(delivery=delivery, job=job), admitted_at=datetime.now(UTC) + timedelta(hours=2))
+    came = build.segment(delivery=delivery, job=job)._replace(admitted_at=datetime.now(UTC) + timedelta(hours=2))
     pipeline.waiting_room.add([(Pool("en", "fr", "echo@0", 4, 1.0), came)])
     pipeline.inbox.put([])
     admitter.work()

@@ -1,7 +1,7 @@
 """The stage that owns the model: batches in, outcomes out; a poison fails alone."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from math import ceil, log2, nan
 from typing import Any
@@ -58,7 +58,7 @@ def waiting(build: Any, *texts: str, suspect: str | None = None, **changes: Any)
         delivery = build.delivery(build.job_message(job, offset), pipeline.assignments)
         segment = build.segment(delivery=delivery, job=job)
         attempts = 0 if text == suspect else None
-        pipeline.waiting_room.add([(POOL, replace(segment, pieces=tuple(map(ord, text)), attempts=attempts))])
+        pipeline.waiting_room.add([(POOL, segment._replace(pieces=tuple(map(ord, text)), attempts=attempts))])
     return pipeline
 
 
@@ -174,7 +174,7 @@ def test_an_equal_segment_is_translated_when_the_first_one_left_us(build: Any) -
     for number in (0, 1):
         job = build.job("same")
         delivery = build.delivery(build.job_message(job, partition_number=number), pipeline.assignments)
-        segment = replace(build.segment(delivery=delivery, job=job), pieces=tuple(map(ord, "same")))
+        segment = build.segment(delivery=delivery, job=job)._replace(pieces=tuple(map(ord, "same")))
         pipeline.waiting_room.add([(POOL, segment)])
     pipeline.assignments.remove([build.partition(0)])
     assert one_round(pipeline, EchoTranslator()) == []

@@ -45,10 +45,10 @@ def test_jobs_that_the_memory_knows_are_answered_and_the_others_left(build: Any)
 def test_segments_that_the_cache_knows_are_answered_and_the_others_left(build: Any) -> None:
     pipeline: Pipeline = build.pipeline()
     segments = [
-        (FRENCH, replace(build.segment(delivery=delivery, job=job), pieces=(number,)))
+        (FRENCH, build.segment(delivery=delivery, job=job)._replace(pieces=(number,)))
         for number, (delivery, job) in enumerate(items(build, pipeline, "Hello.", "Good night."))
     ]
-    pipeline.waiting_room.remember(FRENCH, segments[0][1], Translation("Salut.", -0.5, 1, 3))
+    pipeline.waiting_room.answered(FRENCH, [(segments[0][1], Translation("Salut.", -0.5, 1, 3))])
     rest, (outcome,) = Recall(pipeline).from_cache(segments)
     assert rest == segments[1:]
     result = decode_result(outcome.events[0].payload)

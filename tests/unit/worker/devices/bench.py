@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -78,7 +78,7 @@ class Bench:
             self.given += 1
             delivery = self.build.delivery(self.build.job_message(job, offset), self.pipeline.assignments)
             segment = self.build.segment(delivery=delivery, job=job)
-            segments.append(replace(segment, pieces=tuple(encode([text], pair[1])[0]), attempts=attempts))
+            segments.append(segment._replace(pieces=tuple(encode([text], pair[1])[0]), attempts=attempts))
         self.pipeline.waiting_room.add((Pool(*pair, version, 1, 1.0), segment) for segment in segments)
 
     def outcomes(self, count: int) -> list[Outcome]:

@@ -1,7 +1,6 @@
 """What a keeper makes of a device's answers and deaths, one event after the other."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -86,7 +85,7 @@ class Desk:
         job = self._build.job(text)
         delivery = self._build.delivery(self._build.job_message(job, self._given), self.pipeline.assignments)
         self._given += 1
-        return Entry(replace(self._build.segment(4, delivery=delivery, job=job), attempts=attempts))
+        return Entry(self._build.segment(4, delivery=delivery, job=job)._replace(attempts=attempts))
 
     def submit(self, *texts: str) -> list[Entry]:
         entries = [self.entry(text) for text in texts]
@@ -134,7 +133,7 @@ def test_outcomes_come_one_by_one_and_the_last_brings_the_batch(desk: Desk) -> N
 
 def test_followers_get_the_translation_of_the_one_they_wait_for(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     follower = desk.entry("b").segment
-    monkeypatch.setattr(desk.pipeline.waiting_room, "followers", lambda _: (follower,))
+    monkeypatch.setattr(desk.pipeline.waiting_room, "answered", lambda *_: [(follower,)])
     desk.submit("a")
     desk.device.answer()
     desk.keeper.turn(0.0)

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Iterable
-from dataclasses import replace
 
 import pytest
 from dragoman.model.batching import BatchLimits
@@ -21,7 +20,7 @@ from dragoman.worker.scheduling.scheduler import Scheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-GREEDY = replace(FRENCH, beam_size=1)
+GREEDY = FRENCH._replace(beam_size=1)
 LATER = 1e6
 
 ARRIVALS = st.lists(

@@ -1,7 +1,5 @@
 """Translations that are kept for the next job with the same pieces."""
 
-from dataclasses import replace
-
 from dragoman.model.translator import Translation
 from dragoman.tests.unit.worker.scheduling.simulation import FRENCH
 from dragoman.worker.scheduling.translation_cache import TranslationCache
@@ -20,8 +18,8 @@ def test_a_kept_translation_is_found_without_what_jobs_do_not_ask_for() -> None:
 def test_nothing_is_found_for_another_model_version_or_other_options() -> None:
     cache = TranslationCache(10_000)
     cache.keep(FRENCH, (1, 2), OUI)
-    assert cache.find(replace(FRENCH, model_version="echo@1"), (1, 2)) is None
-    assert cache.find(replace(FRENCH, beam_size=1), (1, 2)) is None
+    assert cache.find(FRENCH._replace(model_version="echo@1"), (1, 2)) is None
+    assert cache.find(FRENCH._replace(beam_size=1), (1, 2)) is None
     assert cache.find(FRENCH, (1,)) is None
 
 

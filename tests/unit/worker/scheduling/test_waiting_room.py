@@ -58,7 +58,7 @@ def test_an_engine_without_room_waits_no_longer_than_it_said() -> None:
 
 def test_a_translation_is_recalled_when_it_was_remembered() -> None:
     waiting, translation = room(0.0), Translation("oui", -0.5, 4, 2)
-    waiting.remember(FRENCH, one(1), translation)
+    waiting.answered(FRENCH, [(one(1), translation)])
     assert waiting.recall([(FRENCH, one(1).pieces), (FRENCH, one(2).pieces)]) == [translation, None]
 
 
