@@ -110,6 +110,11 @@ class Settings(BaseSettings):
     engine_cache_bytes: int = Field(
         0, ge=0, description="memory for keys and values of the running batch; 0 = what suits the device"
     )
+    engine_shapes: Literal["fitting", "fixed"] = Field(
+        "fitting",
+        description="steps of the engine torch; fixed = all of one size, so that a translation is the same bits in any "
+        "batch, and slower",
+    )
     consumer_group: str = Field("dragoman-workers", min_length=1, description="Kafka consumer group of the workers")
     group_protocol: Literal["consumer", "classic"] = Field(
         "consumer", description="consumer = KIP-848; classic = cooperative-sticky, for brokers before 4.0"

@@ -1,5 +1,7 @@
 """The rows of the engine benchmark that need a GPU. Knows how to measure them, no peers' libraries."""
 
+from dataclasses import dataclass
+
 import torch
 from dragoman.benchmarks._engine_sides import Sides
 from dragoman.benchmarks._table import Row, row
@@ -9,47 +11,62 @@ from dragoman.model.decoding import SearchOptions
 from dragoman.model.engine.engine import Engine
 from dragoman.model.engine.measuring import Batch, EngineSide, OpenEngineSide, Side, compare, sorted_batches
 from dragoman.model.engine.peer_process import PeerSide
+from dragoman.model.interchange.ctranslate2 import Quantization
 
 ROWS = ("gpu-greedy", "gpu-beam4", "gpu-b1", "gpu-share-of-peak")
 DEVICE = "cuda:0"
-# Of CTranslate2's batches, tried in the same run; the best one counts.
-BATCH_ROWS = (64, 128, 256, 512)
-BATCHES, SEGMENTS = 8, 512
-PEAK_MATRIX = 8192
-# Segments, and pieces of each, that the profiler looks at.
-PROFILED, PROFILED_PIECES = 1024, 32
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """How much is measured: `batch_rows` are those of CTranslate2, tried in the same run, the best of which counts;
+    `batches` of `segments` each; a product of `peak_matrix` squared; the segments and pieces that a profiler sees."""
+
+    batch_rows: tuple[int, ...] = (64, 128, 256, 512)
+    batches: int = 8
+    segments: int = 512
+    peak_matrix: int = 8192
+    profiled: tuple[int, int] = (1024, 32)
+
+
+QUICK = Work((8, 16), 2, 32, 256, (16, 8))
 
 
 def measure(sides: Sides, names: list[str], device: str = DEVICE) -> list[Row]:
     """The rows called `names`, and plain figures beside them."""
-    peers = {rows: sides.ctranslate2_on(device, "float16", rows) for rows in BATCH_ROWS}
+    work = QUICK if sides.options.quick else Work()
+    # A CPU is for trying out whether everything runs; it has no float16.
+    precision: Quantization = "float16" if device.startswith("cuda") else "float32"
+    peers = {rows: sides.ctranslate2_on(device, precision, rows) for rows in work.batch_rows}
     for rows, peer in peers.items():
         peer.name += f" b{rows}"
     # It takes the network over: the peers have theirs by now.
     engine = sides.engine(0, device, ("torch", "bfloat16"))
     found: list[Row] = []
     if {"gpu-greedy", "gpu-share-of-peak"} & set(names):
-        found += _greedy(sides, engine, peers, torch.device(device))
+        found += _greedy(sides, engine, peers, (torch.device(device), work))
     if "gpu-beam4" in names:
-        batches = sorted_batches(BATCHES, SEGMENTS // 4, sides.pieces)
+        batches = sorted_batches(work.batches, work.segments // 4, sides.pieces)
         found += _against_best("gpu-beam4", (OpenEngineSide(engine), peers), (batches, 4), sides)
     if "gpu-b1" in names:
-        batches = sorted_batches(BATCHES, 1, sides.pieces)
-        found.append(_one_sentence(EngineSide(engine), peers[BATCH_ROWS[0]], batches, sides))
+        batches = sorted_batches(work.batches, 1, sides.pieces)
+        found.append(_one_sentence(EngineSide(engine), peers[work.batch_rows[0]], batches, sides))
     engine.close()
     return found
 
 
-def _greedy(sides: Sides, engine: Engine, peers: dict[int, PeerSide], device: torch.device) -> list[Row]:
-    batches = sorted_batches(BATCHES, SEGMENTS, sides.pieces)
+def _greedy(sides: Sides, engine: Engine, peers: dict[int, PeerSide], at: tuple[torch.device, Work]) -> list[Row]:
+    device, work = at
+    batches = sorted_batches(work.batches, work.segments, sides.pieces)
     rows = _against_best("gpu-greedy", (OpenEngineSide(engine), peers), (batches, 1), sides)
     network = sides.checkpoint.network
     assert isinstance(network, Transformer)
-    peak = peak_operations(device, PEAK_MATRIX)
+    peak = peak_operations(device, work.peak_matrix)
+    profiled, pieces = work.profiled
     share = rows[0].ours * operations_per_row(network.config) / peak
     busy = busy_share(
         engine,  # type: ignore[arg-type]
-        requests_of(PROFILED, SearchOptions(beam_size=1, min_pieces=PROFILED_PIECES), sides.pieces, (25, 32)),
+        requests_of(profiled, SearchOptions(beam_size=1, min_pieces=pieces), sides.pieces, (pieces // 2, pieces)),
     )
     return [
         *rows,

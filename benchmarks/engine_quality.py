@@ -1,12 +1,13 @@
 """Each arithmetic of the engine beside the reference: the same tokens, or at least the same quality.
 
     DRAGOMAN_CORPORA=FOLDER .venv/bin/python benchmarks/engine_quality.py [--json FILE] [--segments N] [--beam-size K]
-        [--checkpoint NAME ...]
+        [--checkpoint NAME ...] [--arithmetic ENGINE/PRECISION ...]
 
 Translates Tatoeba's development sets, every direction of each shipped checkpoint, by the reference (plain PyTorch) and
-by the engine. `same-...`: share of segments with the same translation, piece for piece. `bleu-...` and `chrf-...`: the
-largest difference over the directions, without its sign. Of a checkpoint that has a shortlist also `coverage`: the
-share of pieces in the first references that the shortlist of their source allows.
+by the engines. `same-...`: share of segments with the same translation, piece for piece. `score-...`: the largest
+difference between the scores of the same translation. `bleu-...` and `chrf-...`: the largest difference over the
+directions, without its sign. Of a checkpoint that has a shortlist also `coverage`: the share of pieces in the first
+references that the shortlist of their source allows.
 """
 
 import argparse
@@ -18,14 +19,15 @@ from pathlib import Path
 from dragoman.benchmarks._prerequisites import corpus
 from dragoman.benchmarks._table import Row, figure, show
 from dragoman.model.decoding import SearchOptions
-from dragoman.model.engine.choosing import Precision
+from dragoman.model.engine.choosing import EngineName, Precision
 from dragoman.model.evaluation.scores import Quality, score
 from dragoman.model.evaluation.test_set import TestSet, read_direction
 from dragoman.model.shipped import find_checkpoint, shipped_checkpoints
 from dragoman.model.translator import Translation, Translator
 from dragoman.model.vocabularies.vocabulary import END
 
-PRECISIONS: tuple[Precision, ...] = ("float32", "int8", "int8-exact")
+# What the torch engine computes on a CPU is what it computes on CUDA, but for the kernels.
+ARITHMETICS = ("native/float32", "native/int8", "native/int8-exact", "torch/float32", "torch/bfloat16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +70,11 @@ def by_reference(folder: Path, options: argparse.Namespace) -> list[Direction]:
     return found
 
 
-def by_engine(folder: Path, precision: Precision, directions: list[Direction], search: SearchOptions) -> Run:
-    """The same through the native engine."""
-    translator = Translator.load(folder, "cpu", "native", precision)
+def by_engine(
+    folder: Path, how: tuple[EngineName, Precision], directions: list[Direction], search: SearchOptions
+) -> Run:
+    """The same through an engine."""
+    translator = Translator.load(folder, "cpu", *how)
     translations = tuple(
         tuple(translator.translate(direction.test_set.sources, search, target=direction.pair[1]))
         for direction in directions
@@ -86,12 +90,16 @@ def by_engine(folder: Path, precision: Precision, directions: list[Direction], s
 def compared(name: str, directions: list[Direction], run: Run, goal: str) -> list[Row]:
     """How near a run is to the reference."""
     pairs = [
-        (own.text == other.text and own.target_pieces == other.target_pieces)
+        (own, other)
         for found, direction in zip(run.translations, directions, strict=True)
         for own, other in zip(found, direction.translations, strict=True)
     ]
-    same = sum(pairs) / len(pairs)
-    rows = [figure(f"same-{name}", same, (f"of {len(pairs):,} segments", goal))]
+    same = [(own, other) for own, other in pairs if own.text == other.text and own.target_pieces == other.target_pieces]
+    furthest = max((abs(own.score - other.score) for own, other in same), default=0.0)
+    rows = [
+        figure(f"same-{name}", len(same) / len(pairs), (f"of {len(pairs):,} segments", goal)),
+        figure(f"score-{name}", furthest, ("log-probability a piece, at most", "printed")),
+    ]
     for metric in ("bleu", "chrf"):
         apart = [
             abs(getattr(own, metric) - getattr(direction.quality, metric))
@@ -119,14 +127,15 @@ def measured(folder: Path, options: argparse.Namespace) -> list[Row]:
     """All rows of one checkpoint."""
     directions = by_reference(folder, options)
     search, rows = SearchOptions(beam_size=options.beam_size), []
-    for precision in PRECISIONS:
+    for arithmetic in options.arithmetic or ARITHMETICS:
+        engine, precision = arithmetic.split("/")
         goal = "1" if precision == "float32" else "printed"
-        run = by_engine(folder, precision, directions, search)
-        rows += compared(f"{precision}-{folder.name}", directions, run, goal)
+        run = by_engine(folder, (engine, precision), directions, search)
+        rows += compared(f"{engine}-{precision}-{folder.name}", directions, run, goal)
     translator = Translator.load(folder, "cpu")
     if translator.checkpoint.shortlist is not None:
         short = SearchOptions(beam_size=options.beam_size, vocabulary="shortlist")
-        run = by_engine(folder, "float32", directions, short)
+        run = by_engine(folder, ("native", "float32"), directions, short)
         rows += compared(f"shortlist-{folder.name}", directions, run, "printed")
         rows.append(figure(f"coverage-{folder.name}", coverage(translator, directions), ("of the pieces", "printed")))
     translator.close()
@@ -138,6 +147,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--segments", type=int, default=5_000, help="of a direction, at most")
     parser.add_argument("--beam-size", type=int, default=1)
+    parser.add_argument("--arithmetic", choices=ARITHMETICS, action="append", help="default: all of them")
     parser.add_argument("--checkpoint", type=find_checkpoint, action="append", help="default: every shipped one")
     options = parser.parse_args()
     rows = [row for folder in options.checkpoint or shipped_checkpoints() for row in measured(folder, options)]

@@ -103,13 +103,16 @@ def count_differences(found: Sequence[Sequence[Hypothesis]], expected: Sequence[
     return counts
 
 
-def is_right(device: torch.device) -> bool:
-    """Compare the engine on `device` with the reference on the CPU, in float32, and fixed shapes with themselves."""
+def is_right(device: torch.device, count: int = 24) -> bool:
+    """Compare the engine on `device` with the reference on the CPU, in float32, and fixed shapes with themselves.
+
+    There are `count` segments for each of a few options.
+    """
     launch: Launch = "graphs" if device.type == "cuda" else "eager"
     requests = [
         request
         for options in (GREEDY, BEAM, replace(BEAM, length_penalty=0.6, min_pieces=5))
-        for request in requests_of(24, options, SMALL.vocabulary_size, (1, 40))
+        for request in requests_of(count, options, SMALL.vocabulary_size, (1, 40))
     ]
     expected = references(network_of(SMALL), requests)
     settings = replace(DeviceSettings.of(device, "float32"), launch=launch, runs_in_flight=2, rows=32)
@@ -165,11 +168,12 @@ def timed(engine: TorchEngine, requests: Sequence[Request]) -> float:
 
 
 def busy_share(engine: TorchEngine, requests: Sequence[Request]) -> float:
-    """The share of the time in which kernels run, by the profiler; above 1 where streams overlap."""
+    """The share of the time in which kernels run, by the profiler; above 1 where streams overlap, 0 without CUDA."""
+    if not torch.cuda.is_available():
+        return 0.0
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
         seconds = timed(engine, requests)
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        torch.cuda.synchronize()
     busy_seconds: float = sum(event.self_device_time_total for event in profile.key_averages()) / 1e6
     return busy_seconds / seconds
 

@@ -26,5 +26,7 @@ def load_as_set(folder: Path, settings: Settings, device: str | None = None) -> 
     """The checkpoint in `folder` on the engine that the settings name, and on their device unless one is given."""
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    limits = EngineLimits(rows=settings.engine_rows, cache_bytes=settings.engine_cache_bytes)
+    limits = EngineLimits(
+        rows=settings.engine_rows, cache_bytes=settings.engine_cache_bytes, shapes=settings.engine_shapes
+    )
     return Translator.load(folder, device or settings.device, settings.engine, settings.precision, limits)

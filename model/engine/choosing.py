@@ -106,8 +106,17 @@ def _native(checkpoint: Checkpoint, device: torch.device, precision: str, limits
 def _torch(checkpoint: Checkpoint, device: torch.device, precision: str, limits: EngineLimits) -> Engine:
     from .device.settings import DeviceSettings
     from .torch_engine import TorchEngine
+    from .turns import turns_on
 
     suited = DeviceSettings.of(device, precision)  # type: ignore[arg-type]
     bounds = limits.suited(suited.rows, suited.cache_bytes)
-    settings = replace(suited, rows=bounds.rows, cache_bytes=bounds.cache_bytes, waiting_segments=bounds.waiting)
-    return TorchEngine(checkpoint.network, device, settings)
+    settings = replace(
+        suited,
+        rows=bounds.rows,
+        cache_bytes=bounds.cache_bytes,
+        waiting_segments=bounds.waiting,
+        shapes=bounds.shapes,
+    )
+    # cuda is cuda:0.
+    place = "cpu" if device.type == "cpu" else f"{device.type}:{device.index or 0}"
+    return TorchEngine(checkpoint.network, device, settings, turns_on(place))

@@ -16,6 +16,7 @@ from ..checkpoint import Checkpoint
 from ..decoding import Hypothesis, SearchOptions
 from ..interchange.piece_names import SPECIAL_PIECES, piece_names
 from ..vocabularies.vocabulary import END
+from .cuda_libraries import load_cublas
 from .delivery import fail
 from .limits import EngineLimits
 from .request import Request
@@ -161,6 +162,8 @@ def _load(checkpoint: Checkpoint, device: torch.device, precision: Precision, th
         raise ConfigurationError(
             f"the engine ctranslate2 needs the library {error.name}: pip install 'dragoman[ctranslate2]'"
         ) from error
+    if device.type == "cuda":
+        load_cublas()
     with tempfile.TemporaryDirectory(prefix="dragoman-") as parent:
         folder = Path(parent) / "model"
         export_ctranslate2(checkpoint, folder, precision)

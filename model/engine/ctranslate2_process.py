@@ -4,11 +4,12 @@
 
 Each line of standard input is a question in JSON, answered by a line. `batches` are translated one after the other,
 each to exactly its `target_pieces`; `texts` end to end, with the SentencePiece model that lies beside the weights.
-Knows an exported model, nothing of Dragoman.
+Knows an exported model, and of Dragoman one file, by its place.
 """
 
 import json
 import os
+import runpy
 import sys
 import time
 from pathlib import Path
@@ -25,6 +26,8 @@ class Model:
 
         folder = Path(settings["folder"])
         device, _, index = settings["device"].partition(":")
+        if device == "cuda":
+            runpy.run_path(str(Path(__file__).with_name("cuda_libraries.py")))["load_cublas"]()
         self._translator = ctranslate2.Translator(
             str(folder),
             device,

@@ -1,9 +1,14 @@
 """What bounds an engine. Knows nothing else."""
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Literal, Self, get_args
 
 from ...errors import ConfigurationError
+
+# Of the torch engine. "fitting": every step has the smallest captured shape that holds what runs. "fixed": every step
+# of a lane has one and the same shape, so that the kernels, and with them the order of sums, never depend on the
+# neighbours. What other engines compute never does.
+Shapes = Literal["fitting", "fixed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +17,8 @@ class EngineLimits:
 
     New segments of up to `encode_pieces` source pieces (or one) are encoded between two steps: less delays the running
     rows less, more makes larger matrix products. `threads` compute on a CPU. Of rows, cache_bytes and threads 0 is what
-    suits the device. Raises `ConfigurationError` for numbers that bound nothing.
+    suits the device. `shapes` fixed makes every step of the torch engine as large as the largest, so that a
+    translation is bit for bit the same in any batch. Raises `ConfigurationError` for numbers that bound nothing.
     """
 
     rows: int = 0
@@ -20,6 +26,7 @@ class EngineLimits:
     waiting: int = 100_000
     encode_pieces: int = 512
     threads: int = 0
+    shapes: Shapes = "fitting"
 
     def __post_init__(self) -> None:
         for name in ("waiting", "encode_pieces"):
@@ -30,6 +37,8 @@ class EngineLimits:
                 raise ConfigurationError(
                     f"the engine's limit {name} is {getattr(self, name)}: take 0 (automatic) or more"
                 )
+        if self.shapes not in get_args(Shapes):
+            raise ConfigurationError(f"the shapes of an engine's steps are {self.shapes!r}: take fitting or fixed")
 
     def suited(self, rows: int, cache_bytes: int) -> Self:
         """These limits, with `rows` and `cache_bytes` where they say 0."""

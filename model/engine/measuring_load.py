@@ -90,23 +90,25 @@ def segments(count: int, pieces: int, seed: int) -> list[Segment]:
 
 
 def full_load(engine: Engine, work: Sequence[Segment], rows: int) -> FullLoad:
-    """Submit everything at once and look until only `rows` segments are left, with which the batch runs empty.
+    """Submit everything at once and look at it from when `rows` segments are done until only as many are left.
 
-    What counts are target pieces, those of segments that are still running too: an engine that takes short segments
-    first would otherwise seem fast.
+    So the batch is as full at the beginning as at the end: from the start on, what runs at the end would have been
+    encoded in that time and decoded after it. What counts are target pieces, those of segments that are still running
+    too: an engine that takes short segments first would otherwise seem fast. There must be more than twice as many
+    segments as `rows`.
     """
-    reached = _Finish(engine, max(1, len(work) - rows))
+    begun, reached = (_Finish(engine, max(1, counted)) for counted in (rows, len(work) - rows))
     requests = [_request(segment) for segment in work]
     for segment, request in zip(work, requests, strict=True):
-        request.future.add_done_callback(partial(reached, segment.target_pieces))
-    before, start = _counts(engine), time.perf_counter()
+        for moment in (begun, reached):
+            request.future.add_done_callback(partial(moment, segment.target_pieces))
     engine.submit(requests)
     for request in requests:
         request.future.result()
-    used, places = (now - then for now, then in zip(reached.counts, before, strict=True))
+    used, places = (now - then for now, then in zip(reached.counts, begun.counts, strict=True))
     mean_pieces = statistics.mean(segment.target_pieces for segment in work)
-    decoded = used if places else reached.pieces
-    return FullLoad(decoded / mean_pieces / (reached.seconds - start), used / places if places else None)
+    decoded = used if places else reached.pieces - begun.pieces
+    return FullLoad(decoded / mean_pieces / (reached.seconds - begun.seconds), used / places if places else None)
 
 
 def under_load(engine: Engine, work: Sequence[Segment], segments_per_second: float, seed: int) -> Latencies:

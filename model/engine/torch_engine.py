@@ -18,6 +18,7 @@ from .device.settings import DeviceSettings
 from .engine import Engine
 from .occupancy import Occupancy
 from .request import Request
+from .turns import DeviceTurns
 from .waiting import Waiting
 
 # How long an idle engine sleeps at most; a request or `close` wakes it.
@@ -37,12 +38,20 @@ class TorchEngine(Engine):
     takes_shortlists = False
     pads = True
 
-    def __init__(self, network: Network, device: torch.device, settings: DeviceSettings | None = None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        device: torch.device,
+        settings: DeviceSettings | None = None,
+        turns: DeviceTurns | None = None,
+    ) -> None:
+        """Begin to serve; engines that have the same `turns` share the device, each gets its share of the time."""
         self.settings = settings or DeviceSettings.of(device, "float32")
         self.name = f"torch {self.settings.precision}"
         self.rows = self.settings.rows
         self.occupancy = Occupancy()
         self._batch = RunningBatch(network, device, self.settings)
+        self._turns = turns or DeviceTurns()
         self._waiting = Waiting(self.settings.waiting_segments)
         self._thread = threading.Thread(target=self._serve, name="torch-engine", daemon=True)
         self._thread.start()
@@ -88,16 +97,18 @@ class TorchEngine(Engine):
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait get it
             failure = error
         fail([*self._waiting.close(), *self._batch.requests], failure)
+        self._turns.leave(self)
         self._batch.close()
 
     def _round(self) -> None:
-        self._admit()
-        for request in self._batch.drop_cancelled():
-            request.future.set_running_or_notify_cancel()  # wakes who waits for it
-        if not self._batch.is_empty:
-            self._count()
-        for request, found in self._batch.advance():
-            deliver(request, found)
+        with self._turns.turn(self):
+            self._admit()
+            for request in self._batch.drop_cancelled():
+                request.future.set_running_or_notify_cancel()  # wakes who waits for it
+            if not self._batch.is_empty:
+                self._count()
+            for request, found in self._batch.advance():
+                deliver(request, found)
         if self._batch.is_empty:
             self._waiting.wait(IDLE_SECONDS)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from ...errors import ConfigurationError
 from ...model.shipped import checkpoints_in, default_checkpoint, find_checkpoint
@@ -24,6 +24,7 @@ class EngineChoice:
     rows: int = 0
     cache_bytes: int = 0
     threads: int = 0
+    shapes: Literal["fitting", "fixed"] = "fitting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class CheckpointSource:
         choice = self.choice
         if choice.threads:
             torch.set_num_threads(choice.threads)
-        limits = EngineLimits(rows=choice.rows, cache_bytes=choice.cache_bytes)
+        limits = EngineLimits(rows=choice.rows, cache_bytes=choice.cache_bytes, shapes=choice.shapes)
         translator = Translator.load(self.folder, device, choice.engine, choice.precision, limits)  # type: ignore[arg-type]
         name = translator.engine_name
         weights = sum(parameter.numel() for parameter in translator.checkpoint.network.parameters())

@@ -53,7 +53,12 @@ class Serving:
 def engine_choice(settings: Settings) -> EngineChoice:
     """How checkpoints are run."""
     return EngineChoice(
-        settings.engine, settings.precision, settings.engine_rows, settings.engine_cache_bytes, settings.threads
+        settings.engine,
+        settings.precision,
+        settings.engine_rows,
+        settings.engine_cache_bytes,
+        settings.threads,
+        settings.engine_shapes,
     )
 
 

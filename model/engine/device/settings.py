@@ -6,11 +6,9 @@ from typing import Literal, Self
 import torch
 
 from ....errors import ConfigurationError
+from ..limits import Shapes as Shapes
 
 Precision = Literal["float32", "bfloat16", "float16"]
-# "fitting": every step has the smallest captured shape that holds what runs. "fixed": every step of a lane has one and
-# the same shape, so that the kernels, and with them the order of sums, never depend on the neighbours.
-Shapes = Literal["fitting", "fixed"]
 # "graphs" is for CUDA; on a CPU, and to measure what graphs bring, steps are launched one operation at a time.
 Launch = Literal["graphs", "eager"]
 

@@ -18,7 +18,7 @@ from dragoman.model.engine.survey import Plan
 
 @pytest.fixture(autouse=True)
 def small_plan(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_engine, "PLAN", Plan((1, 2), 4, 2, (3, 5), 1, (0.5,), 4))
+    monkeypatch.setattr(bench_engine, "PLAN", Plan((1, 2), 4, 2, (3, 5), 1, (0.5,), 6))
     monkeypatch.setattr(measuring, "SETTLE_SECONDS", 0.0)
 
 

@@ -15,7 +15,7 @@ from dragoman.model.engine import measuring
 from dragoman.model.engine.continuous import Occupancy
 from dragoman.model.engine.engine import Engine
 from dragoman.model.engine.measuring import Batch, EngineSide, OpenEngineSide, batch_of, compare, sorted_batches
-from dragoman.model.engine.measuring_load import StaticBatches, full_load, segments, under_load
+from dragoman.model.engine.measuring_load import Segment, StaticBatches, full_load, segments, under_load
 from dragoman.model.engine.peer_process import CTranslate2Settings, PeerSide
 from dragoman.model.engine.request import Request
 from dragoman.model.engine.static_engine import StaticEngine
@@ -145,15 +145,37 @@ def test_full_load_counts_how_many_rows_were_in_use() -> None:
     assert found.occupancy == 0.75
 
 
+def test_full_load_begins_when_as_many_are_done_as_are_left_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    class OneASecond(EchoEngine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.occupancy = None  # type: ignore[assignment]
+
+        def submit(self, requests: Sequence[Request], timeout_seconds: float | None = None) -> None:
+            now[0] += 100.0  # until the batch is full
+            for request in requests:
+                now[0] += 1.0
+                request.future.set_result(request.limit)
+
+    monkeypatch.setattr("dragoman.model.engine.measuring_load.time.perf_counter", lambda: now[0])
+    work = [Segment((5, END), 3)] * 20
+
+    assert full_load(OneASecond(), work, rows=4).segments_per_second == pytest.approx(1.0)
+
+
 def test_static_batches_answer_through_the_other_engine() -> None:
     engine = EchoEngine()
     static = StaticBatches(engine, 1000)
 
-    found = full_load(static, segments(20, PIECES, 1), rows=0)
+    work = segments(300, PIECES, 1)  # three batches
+
+    found = full_load(static, work, rows=100)
 
     static.close()
     assert found.occupancy is not None
-    assert sorted(engine.asked) == sorted((len(one.source), one.target_pieces) for one in segments(20, PIECES, 1))
+    assert sorted(engine.asked) == sorted((len(one.source), one.target_pieces) for one in work)
 
 
 def test_latency_counts_from_the_arrival_even_if_the_engine_took_the_segment_late(

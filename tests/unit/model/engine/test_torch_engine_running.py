@@ -2,6 +2,7 @@
 
 import random
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,12 +15,19 @@ from dragoman.model.engine.device.running_batch import RunningBatch
 from dragoman.model.engine.device.settings import DeviceSettings
 from dragoman.model.engine.device.streams import Mark
 from dragoman.model.engine.torch_engine import TorchEngine
+from dragoman.model.engine.turns import DeviceTurns
 
 GREEDY, BEAM = SearchOptions(beam_size=1), SearchOptions(beam_size=4, n_best=2)
 
 
 def pieces(found: Any) -> list[list[tuple[int, ...]]]:
     return [[one.pieces for one in many] for many in found]
+
+
+def until(holds: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    while not holds():
+        pause.wait(0.001)
 
 
 @pytest.mark.parametrize(("runs_in_flight", "steps_per_run"), [(1, 1), (2, 3), (3, 5)])
@@ -205,6 +213,31 @@ def test_everybody_gets_the_error_that_ends_the_engine(
     engine._thread.join(60)
     with pytest.raises(ConfigurationError, match="closed"):
         engine.submit(requests[1:])
+
+
+def test_engine_steps_only_in_its_turn_of_the_device(random_network: Any, ask: Any) -> None:
+    turns, requests = DeviceTurns(), ask([GREEDY])
+    with turns.turn("another model"):
+        engine = TorchEngine(random_network(), torch.device("cpu"), DeviceSettings(rows=4), turns)
+        engine.submit(requests)
+        until(lambda: engine in turns._waiting)
+        assert engine.occupancy.steps == 0
+    assert requests[0].future.result(timeout=60)
+    engine.close()
+    assert turns._used_seconds.keys() == {"another model"}
+
+
+def test_two_models_on_one_device_are_both_answered(random_network: Any, ask: Any, alone: Any) -> None:
+    turns, networks = DeviceTurns(), [random_network(), random_network(decoder_layers=1)]
+    asked = [ask([GREEDY, BEAM] * 4) for _ in networks]
+    expected = [pieces(alone(network, requests)) for network, requests in zip(networks, asked, strict=True)]
+    engines = [TorchEngine(one, torch.device("cpu"), DeviceSettings(rows=4), turns) for one in networks]
+    for engine, requests in zip(engines, asked, strict=True):
+        engine.submit(requests)
+    found = [pieces(request.future.result(timeout=60) for request in requests) for requests in asked]
+    for engine in engines:
+        engine.close()
+    assert found == expected
 
 
 def test_another_architecture_is_refused() -> None:

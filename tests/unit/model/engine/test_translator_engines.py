@@ -17,8 +17,10 @@ from dragoman.errors import ConfigurationError
 from dragoman.model.architectures.recurrent import RecurrentConfig, RecurrentNetwork
 from dragoman.model.checkpoint import Checkpoint, save_checkpoint
 from dragoman.model.decoding import Sampling, SearchOptions
-from dragoman.model.engine import choosing, native_core
+from dragoman.model.engine import choosing, native_core, torch_engine
+from dragoman.model.engine.device.settings import DeviceSettings
 from dragoman.model.engine.limits import EngineLimits
+from dragoman.model.engine.turns import turns_on
 from dragoman.model.shortlist import Shortlist
 from dragoman.model.translator import Translation, Translator
 from dragoman.model.vocabularies.vocabulary import END
@@ -285,6 +287,31 @@ def test_translator_that_nobody_holds_stops_its_threads(checkpoint_folder: Path,
     assert gone() is None
     assert started
     assert {thread.is_alive() for thread in started} == {False}
+
+
+def test_torch_engine_gives_the_same_bits_in_any_batch_where_shapes_are_fixed(load: Load) -> None:
+    translator = load("torch", limits=EngineLimits(rows=4, shapes="fixed"))
+    together = translator.translate(TEXTS, SearchOptions(1))
+
+    assert [translator.translate([text], SearchOptions(1))[0] for text in TEXTS] == together
+    assert translator.engine.settings.shapes == "fixed"  # type: ignore[union-attr]
+
+
+def test_shapes_that_there_are_not_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="take fitting or fixed"):
+        EngineLimits(shapes="round")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("name", "device"), [("cpu", "cpu"), ("cuda:0", "cuda"), ("cuda:0", "cuda:0")])
+def test_torch_engine_takes_the_turns_of_its_device(
+    monkeypatch: pytest.MonkeyPatch, tiny_checkpoint: Checkpoint, name: str, device: str
+) -> None:
+    taken: list[Any] = []
+    monkeypatch.setattr(torch_engine, "TorchEngine", lambda *given: taken.append(given[-1]))
+    monkeypatch.setattr(DeviceSettings, "of", lambda *_: DeviceSettings())
+    choosing.choose_engine(tiny_checkpoint, torch.device(device), ("torch", "float32"), EngineLimits())
+
+    assert taken == [turns_on(name)]
 
 
 def test_two_translators_of_one_device_share_it(load: Load) -> None:
