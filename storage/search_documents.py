@@ -52,21 +52,19 @@ def documents_with(connection: Connection, parts: Sequence[str]) -> Iterator[Ite
     Where the index is asked, options of the planner are set for the rest of the transaction: cursors read under them.
     """
     found = _Documents(connection, parts)
-    told: Sequence[Told] | None = None
+    read, look = 0, FIRST_LOOK
     for run in reversed(partitions_of(connection, "search_document")):
         first, before = connection.execute(text(ENDS.format(run=run))).one()
-        look, read = FIRST_LOOK, 0
-        while before > first and told is None:
+        while before > first:
+            told = found.told(before - first, affordable=read + look) if read else None
+            if told is not None:
+                if not all(one.words for one in told):
+                    return
+                yield found.indexed(run, before, told)
+                break
             low = max(first, before - look)
             yield iter(found.latest(run, low, before))
-            before, look, read = low, min(4 * look, LAST_LOOK), read + look
-            told = found.told(before - first, affordable=read + look)
-            if told is not None:
-                connection.exec_driver_sql(PLANNING)
-        if told is not None and before > first:
-            if not all(one.words for one in told):
-                return
-            yield found.indexed(run, before, told)
+            before, read, look = low, read + before - low, min(4 * look, LAST_LOOK)
 
 
 class _Documents:
@@ -102,6 +100,7 @@ class _Documents:
 
     def indexed(self, run: str, before: int, told: Sequence[Told]) -> Iterator[UUID]:
         """Those of them with lower numbers, as the index finds them."""
+        self._connection.exec_driver_sql(PLANNING)
         halves = {f"half{place}": half for place, half in enumerate(_halves(told))}
         conditions = [HALF.format(name=name) for name in halves]
         pairs = " AND ".join(

@@ -11,7 +11,7 @@ from dragoman.storage.history import search as find
 from dragoman.storage.maintenance import maintain
 from dragoman.storage.partitions import partitions_of
 from dragoman.storage.search_documents import documents_with
-from dragoman.storage.search_index import tidy_indexes
+from dragoman.storage.search_index import RUN, tidy_indexes
 from dragoman.storage.settlement import settle
 from dragoman.storage.tables import translation
 from sqlalchemy import Connection, Engine, event, select, text
@@ -130,6 +130,21 @@ def test_the_same_rows_are_found_in_order_whichever_way_is_cheaper(
     assert found(bench, "salt", limit=9) == [20, 15, 10, 5]
     assert found(bench, "sugar", limit=3) == [19, 18, 17]
     assert len(found(bench, "sugar", limit=99)) == 16
+
+
+def test_a_run_that_has_just_begun_says_nothing_of_the_way_through_the_one_before(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_documents, "FIRST_LOOK", 2)
+    monkeypatch.setattr(search_documents, "index_cost", lambda _told, documents: 100.0 * documents)
+    record(bench, *range(1, 9))
+    maintain(bench.engine)
+    bench.values(f"UPDATE search_document SET number = {RUN - 1} WHERE number = 7 RETURNING 1")
+    record(bench, 9)
+    maintain(bench.engine)
+    with statements(bench.engine, "tsquery[]") as asked:
+        assert found(bench, "sentence") == [9, 8, 7, 6, 5, 4, 3, 2, 1]
+    assert asked == []
 
 
 @pytest.mark.usefixtures("by_index")
