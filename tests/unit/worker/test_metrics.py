@@ -15,7 +15,7 @@ def test_values_observed_together_are_the_same_as_one_by_one() -> None:
     samples = [
         [
             (one.name, one.labels, one.value)
-            for one in metrics.job_seconds.collect()[0].samples
+            for one in next(iter(metrics.job_seconds.collect())).samples
             if "created" not in one.name
         ]
         for metrics in (together, one_by_one)
