@@ -58,6 +58,8 @@ def _refuse(fault: tuple[Reason, str] | None) -> None:
 
 
 def _bounded(metadata: dict[str, str]) -> dict[str, str]:
+    if not metadata:
+        return metadata
     size_bytes = sum(len(part.encode()) for entry in metadata.items() for part in entry)
     if len(metadata) > MOST_METADATA_ENTRIES or size_bytes > MOST_METADATA_BYTES:
         raise PydanticCustomError(

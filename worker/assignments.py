@@ -46,6 +46,7 @@ class Delivery(NamedTuple):
     message: Message
     assignment: Assignment
     received_at: datetime
+    size_bytes: int
 
     @property
     def is_interactive(self) -> bool:
@@ -209,16 +210,15 @@ class Assignments:
             self._moved_at_seconds = time.monotonic()
         held.active += 1
         self._jobs[message.topic] += 1
-        self._bytes[message.topic] += message.size_bytes
-        return Delivery(message, held, now)
+        self._bytes[message.topic] += (size_bytes := message.size_bytes)
+        return Delivery(message, held, now, size_bytes)
 
     def _idle(self, partitions: Collection[Partition]) -> bool:
         return all(self._held[partition].active == 0 for partition in partitions if partition in self._held)
 
     def _let_go(self, deliveries: Collection[Delivery]) -> None:
-        for delivery in deliveries:
-            message = delivery.message
-            delivery.assignment.active -= 1
+        for message, assignment, _, size_bytes in deliveries:
+            assignment.active -= 1
             self._jobs[message.topic] -= 1
-            self._bytes[message.topic] -= message.size_bytes
+            self._bytes[message.topic] -= size_bytes
         self._changed.notify_all()

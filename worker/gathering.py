@@ -48,6 +48,8 @@ class UrgentFirst(Generic[Item]):
         self._changed = threading.Condition()
         self._urgent: deque[list[Item]] = deque()
         self._other: deque[list[Item]] = deque()
+        self._others = 0  # items in these lists
+        self._wake_at = 1  # whoever waits is woken by something urgent, or by so many others
         self._urgent_had_its_turn = False
         self._urgent_came_at_seconds = -LATELY_SECONDS
         self._asked_for: int | None = None
@@ -56,7 +58,7 @@ class UrgentFirst(Generic[Item]):
     def has_enough(self) -> bool:
         """Whether as many that are not urgent wait as were asked for the last time: more would only wait."""
         with self._changed:
-            return self._asked_for is not None and sum(map(len, self._other)) >= self._asked_for
+            return self._asked_for is not None and self._others >= self._asked_for
 
     @property
     def urgent_lately(self) -> bool:
@@ -72,7 +74,10 @@ class UrgentFirst(Generic[Item]):
                 self._urgent.append(urgent)
                 self._urgent_came_at_seconds = time.monotonic()
             self._other.extend(other[start : start + LONGEST_LIST] for start in range(0, len(other), LONGEST_LIST))
-            self._changed.notify()
+            self._others += len(other)
+            # Items that come by ones must not wake, one by one, who waits for many.
+            if urgent or self._others >= self._wake_at:
+                self._changed.notify()
 
     def gather(self, most: int, timeout_seconds: float, linger_seconds: float = 0.0) -> list[Item]:
         """What waits of one kind, list by list until there are `most` or more; blocks for a list, at most so long.
@@ -83,14 +88,21 @@ class UrgentFirst(Generic[Item]):
         items: list[Item] = []
         with self._changed:
             self._asked_for = most
-            if self._changed.wait_for(lambda: self._urgent or self._other, timeout_seconds) and linger_seconds:
-                self._changed.wait_for(lambda: self._urgent or sum(map(len, self._other)) >= most, linger_seconds)
+            if self._wait(1, timeout_seconds) and linger_seconds:
+                self._wait(most, linger_seconds)
             takes_urgent = bool(self._urgent) and not (self._urgent_had_its_turn and self._other)
             lists = self._urgent if takes_urgent else self._other
             while lists and len(items) < most:
                 items += lists.popleft()
+            if not takes_urgent:
+                self._others -= len(items)
             self._urgent_had_its_turn = takes_urgent
         return items
+
+    def _wait(self, others: int, timeout_seconds: float) -> bool:
+        """For something urgent or so many others; the caller holds the lock."""
+        self._wake_at = others
+        return bool(self._changed.wait_for(lambda: self._urgent or self._others >= others, timeout_seconds))
 
     def get_nowait(self) -> list[Item]:
         """The next list; raises `queue.Empty`."""

@@ -324,7 +324,7 @@ def _results_topic(prefix: str) -> str:
 def _trace(of_message: headers.KafkaHeaders) -> headers.TextHeaders:
     """The trace headers as text for the outbox; one that is not printable ASCII is left out."""
     texts = [(name, value.decode("ascii", "replace")) for name, value in headers.trace_headers(of_message)]
-    return [(name, text) for name, text in texts if text.isascii() and text.isprintable()]
+    return [(name, text) for name, text in texts if text.isascii() and text.isprintable()] if texts else texts
 
 
 @lru_cache(maxsize=1024)

@@ -73,7 +73,7 @@ POLL_STUCK_SECONDS = 60.0
 # One batch takes seconds; a device that has been silent for this long will not come back.
 ENGINE_STUCK_SECONDS = 300.0
 # New objects, not counting those that are gone, after which the youngest are looked at.
-COLLECTED_OBJECTS = 50_000
+COLLECTED_OBJECTS = 200_000
 # Seconds before a client that was lost is made again, at most; random, so that workers do not rejoin in step. Twice as
 # long after each that was lost before it had a partition: somebody has to act first.
 REBUILD_SECONDS, LONGEST_REBUILD_SECONDS = 2.0, 10.0

@@ -8,6 +8,7 @@ import contextlib
 import os
 import queue
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -38,6 +39,13 @@ from .segment_translator import SegmentTranslator
 
 # Often enough for metrics and for a parent that is gone; it costs nothing.
 BEAT_SECONDS = 0.5
+# Answers that nobody waits for are sent together: what comes within this, or so many. By ones, each costs the worker
+# several times as much: whatever it needs for them has left the processor's caches meanwhile.
+GATHER_SECONDS, GATHERED_ANSWERS = 0.04, 32
+# How often it is looked whether they are so many.
+LOOK_SECONDS = 0.005
+# The priority of groups that somebody waits for.
+URGENT = 0
 # Exit status of a process that ended because of an error of its model or device.
 FAULT_STATUS = 70
 
@@ -67,8 +75,10 @@ class DeviceServer:
         self._changes: queue.SimpleQueue[ModelChange] = queue.SimpleQueue()
         self._is_up = threading.Event()
         self._done: queue.SimpleQueue[_Done] = queue.SimpleQueue()
+        self._urgent = threading.Event()
         self._models = DeviceModels(order, self._send)
-        self._answered = 0
+        # Counted by the thread that submits and by the one that sends, each its own.
+        self._submitted = self._answered = 0
 
     def run(self) -> NoReturn:
         """Serve; ends the process when the worker is gone."""
@@ -123,6 +133,7 @@ class DeviceServer:
             self._send(ModelRefused(change.version, reason))
 
     def _submit(self, group: Group, places: Sequence[int]) -> None:
+        self._submitted += len(places)
         translator = self._models.begin(group.model_version, len(places))
         running = _Running(group, translator, len(places))
         options = SearchOptions(group.beam_size, group.length_penalty)
@@ -131,15 +142,29 @@ class DeviceServer:
         except Exception as error:  # noqa: BLE001 - as one of a future: its group learns of it
             futures = [_failed(error) for _ in places]
         for place, future in zip(places, futures, strict=True):
-            future.add_done_callback(lambda done, place=place: self._done.put((running, place, done)))  # type: ignore[misc]
+            future.add_done_callback(lambda done, place=place: self._note_done((running, place, done)))  # type: ignore[misc]
+
+    def _note_done(self, done: _Done) -> None:
+        self._done.put(done)
+        if done[0].group.priority == URGENT:
+            self._urgent.set()
 
     def _send_answers(self) -> None:
         while True:
             done = [self._done.get()]
+            self._gather()
             with contextlib.suppress(queue.Empty):
                 while True:
                     done.append(self._done.get_nowait())
             self._answer(done)
+
+    def _gather(self) -> None:
+        """One is there: wait until it is worth while to send, no more can come, or somebody waits for an answer."""
+        deadline = time.monotonic() + GATHER_SECONDS
+        while self._done.qsize() + 1 < min(GATHERED_ANSWERS, self._submitted - self._answered):
+            if self._urgent.wait(LOOK_SECONDS) or time.monotonic() >= deadline:
+                break
+        self._urgent.clear()
 
     def _answer(self, done: list[_Done]) -> None:
         answers: dict[int, list[tuple[int, Translation]]] = defaultdict(list)
