@@ -106,8 +106,10 @@ static void group_item(void* given, int group) {
   int panels = m->panels - group * GROUP_PANELS < GROUP_PANELS ? m->panels - group * GROUP_PANELS : GROUP_PANELS;
   for (int first = 0; first < c->x.rows; first += BLOCK_ROWS) {
     int count = c->x.rows - first < BLOCK_ROWS ? c->x.rows - first : BLOCK_ROWS;
+    row_block rows_of = {m, &c->x, first, count};
     for (int panel = 0; panel < panels; panel++)
-      panel_product(m, &c->x, first, count, group * GROUP_PANELS + panel, scores + panel * PANEL, GROUP);
+      panel_product(&rows_of, group * GROUP_PANELS + panel, first == 0 && panel + 1 < panels, scores + panel * PANEL,
+                    GROUP);
     for (int row = 0; row < count; row++) take_group(c, first + row, group, scores + row * GROUP);
   }
 }

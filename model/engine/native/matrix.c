@@ -6,7 +6,7 @@
 #include "tiles.h"
 
 /* Rows of one work item: their integers stay in the second-level cache while panels pass. */
-enum { BLOCK_ROWS = 64 };
+enum { BLOCK_ROWS = 64, ITEMS_A_THREAD = 4 };
 
 static inline int panels_of(int outputs) { return (outputs + PANEL - 1) / PANEL; }
 static inline int group_inputs(const matrix* m) { return m->kind == NARROW ? 4 : 2; }
@@ -163,13 +163,13 @@ typedef struct {
   int panels_an_item, items_a_block;
 } product_loop;
 
-static void finish(const product_loop* l, const float* block, int first, int rows, int panel) {
+static void finish(const product_loop* l, const float* found, int first, int rows, int panel) {
   const matrix* m = l->m;
   int width = m->outputs - panel * PANEL < PANEL ? m->outputs - panel * PANEL : PANEL;
   for (int r = 0; r < rows; r++) {
     float* to = l->y + (size_t)(first + r) * spread(m->outputs) + panel * PANEL;
     for (int column = 0; column < width; column += LANES) {
-      floats x = activated(load(block + r * PANEL + column), l->after);
+      floats x = activated(load(found + r * PANEL + column), l->after);
       if (width - column >= LANES)
         store(to + column, x);
       else
@@ -180,19 +180,22 @@ static void finish(const product_loop* l, const float* block, int first, int row
 
 static void product_item(void* given, int item) {
   product_loop* l = given;
-  float block[BLOCK_ROWS * PANEL];
+  float found[BLOCK_ROWS * PANEL];
   int first = item / l->items_a_block * BLOCK_ROWS, panel = item % l->items_a_block * l->panels_an_item;
   int rows = l->x->rows - first < BLOCK_ROWS ? l->x->rows - first : BLOCK_ROWS;
   int end = panel + l->panels_an_item < l->m->panels ? panel + l->panels_an_item : l->m->panels;
+  row_block rows_of = {l->m, l->x, first, rows};
   for (; panel < end; panel++) {
-    panel_product(l->m, l->x, first, rows, panel, block, PANEL);
-    finish(l, block, first, rows, panel);
+    panel_product(&rows_of, panel, first == 0 && panel + 1 < end, found, PANEL);
+    finish(l, found, first, rows, panel);
   }
 }
 
 void product(pool* p, const matrix* m, const operand* x, activation after, float* y) {
-  /* One row takes an item little more than the time of claiming it: then several panels make one. */
-  int panels = x->rows < TILE ? 8 : x->rows < 16 ? 2 : 1;
+  /* One row takes an item little more than the time of claiming it, and only inside of one is the next panel known:
+     several panels make an item, as long as each thread has some. */
+  int panels = m->panels / (ITEMS_A_THREAD * pool_threads(p)), fewest = x->rows < TILE ? 8 : x->rows < 16 ? 2 : 1;
+  if (panels < fewest) panels = fewest;
   product_loop l = {m, x, after, y, panels, (m->panels + panels - 1) / panels};
   pool_run(p, product_item, &l, l.items_a_block * ((x->rows + BLOCK_ROWS - 1) / BLOCK_ROWS));
 }

@@ -76,8 +76,17 @@ int code_stride(const matrix* m);
 int code_bytes(const matrix* m);
 /* One row to integers as `m` takes them; returns its scale. */
 float row_to_codes(const matrix* m, const float* row, void* codes);
-/* One panel of the product of rows first..first+count-1: to[i * stride + column], whole panels wide. */
-void panel_product(const matrix* m, const operand* x, int first, int count, int panel, float* to, int stride);
+/* Rows first..first+count-1 of a product. */
+typedef struct {
+  const matrix* m;
+  const operand* x;
+  int first, count;
+} row_block;
+
+/* One panel of it: to[i * stride + column], whole panels wide. With `fetches` the next panel is read ahead while the
+   first of several tiles is under way: a few rows are done with a panel sooner than memory delivers the next one. What
+   a single tile reads comes as fast by itself. */
+void panel_product(const row_block* b, int panel, int fetches, float* to, int stride);
 /* y (rows, spread(outputs)) = activation(x * m + bias). */
 void product(pool* p, const matrix* m, const operand* x, activation after, float* y);
 

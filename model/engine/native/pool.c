@@ -98,6 +98,8 @@ void pool_close(pool* p) {
   free(p);
 }
 
+int pool_threads(const pool* p) { return p->threads; }
+
 void pool_run(pool* p, loop_body body, void* context, int items) {
   if (p->threads == 1 || items < 2) {
     for (int item = 0; item < items; item++) body(context, item);

@@ -63,8 +63,9 @@ static inline int product_stride(int outputs) { return spread((outputs + PANEL -
 
 static void product_of(const matrix* m, const float* rows, int count, int stride, float* to) {
   operand x = {count, stride, rows, 0, 0};
+  row_block all_rows = {m, &x, 0, count};
   for (int panel = 0; panel < m->panels; panel++)
-    panel_product(m, &x, 0, count, panel, to + panel * PANEL, product_stride(m->outputs));
+    panel_product(&all_rows, panel, 0, to + panel * PANEL, product_stride(m->outputs));
 }
 
 static void copy_rows(float* to, int to_stride, const float* from, int from_stride, int rows, int width) {
@@ -106,7 +107,8 @@ static void add_product(const block* b, int panel, int first, int units) {
   matrix gates = {.kind = FLOATS, .inputs = b->count, .weights = b->gates + (size_t)panel * PANEL * BLOCK_PIECES,
                   .bias = (float*)b->zeros};
   operand x = {b->width, spread(BLOCK_PIECES), b->hiddens, 0, 0};
-  panel_product(&gates, &x, first, units, 0, product, PANEL);
+  row_block rows_of = {&gates, &x, first, units};
+  panel_product(&rows_of, 0, 0, product, PANEL);
   int columns = 4 * b->width - panel * PANEL < PANEL ? 4 * b->width - panel * PANEL : PANEL;
   for (int unit = 0; unit < units; unit++)
     add_weighted(b->sum + (size_t)(first + unit) * 4 * b->width + panel * PANEL, 1.0f, product + unit * PANEL, columns);

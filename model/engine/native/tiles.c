@@ -82,9 +82,11 @@ INLINE int32_t group_at(const void* codes, size_t byte) {
 INLINE void wide_tile(const tile* t, const int rows) {
   const matrix* m = t->m;
   ints sum[TILE][PANEL_VECTORS] = {};
-  const int8_t* codes = m->codes + (size_t)t->panel * PANEL * m->groups * 2;
+  size_t panel_bytes = (size_t)PANEL * m->groups * 2;
+  const int8_t* codes = m->codes + t->panel * panel_bytes;
   const int16_t* at = (const int16_t*)t->x->codes + (size_t)t->first * t->x->stride;
   for (int group = 0; group < m->groups; group++, codes += 2 * PANEL) {
+    if (group % 2 == 0) fetch_next(t, codes, panel_bytes, 4 * PANEL);
     shorts weights[PANEL_VECTORS];
     for (int v = 0; v < PANEL_VECTORS; v++) weights[v] = widen(codes + v * 2 * LANES);
     for (int r = 0; r < rows; r++) {
@@ -99,12 +101,14 @@ INLINE void wide_tile(const tile* t, const int rows) {
 INLINE void narrow_tile(const tile* t, const int rows) {
   const matrix* m = t->m;
   ints sum[NARROW_TILE][PANEL_VECTORS];
-  const int8_t* codes = m->codes + (size_t)t->panel * PANEL * m->groups * 4;
+  size_t panel_bytes = (size_t)PANEL * m->groups * 4;
+  const int8_t* codes = m->codes + t->panel * panel_bytes;
   const uint8_t* at = (const uint8_t*)t->x->codes + (size_t)t->first * t->x->stride;
   for (int r = 0; r < rows; r++)
     for (int v = 0; v < PANEL_VECTORS; v++) sum[r][v] = load_ints(m->offsets + t->panel * PANEL + v * LANES);
 #if defined(__AVX512VNNI__) && LANES == 16
   for (int group = 0; group < m->groups; group++, codes += 4 * PANEL) {
+    fetch_next(t, codes, panel_bytes, 4 * PANEL);
     shorts weights[PANEL_VECTORS];
     for (int v = 0; v < PANEL_VECTORS; v++) weights[v] = load_bytes(codes + v * 4 * LANES);
     for (int r = 0; r < rows; r++) {
@@ -115,6 +119,7 @@ INLINE void narrow_tile(const tile* t, const int rows) {
 #else
   for (int group = 0; group < m->groups; group += SHORT_SUMS) {
     shorts brief[NARROW_TILE][PANEL_VECTORS];
+    fetch_next(t, codes, panel_bytes, (size_t)SHORT_SUMS * 4 * PANEL);
     for (int k = 0; k < SHORT_SUMS; k++, codes += 4 * PANEL) {
       shorts weights[PANEL_VECTORS];
       for (int v = 0; v < PANEL_VECTORS; v++) weights[v] = load_bytes(codes + v * 4 * LANES);
@@ -145,9 +150,11 @@ INLINE void narrow_tile(const tile* t, const int rows) {
 INLINE void float_tile(const tile* t, const int rows) {
   const matrix* m = t->m;
   floats sum[TILE][PANEL_VECTORS] = {};
-  const float* weights = m->weights + (size_t)t->panel * PANEL * m->inputs;
+  size_t panel_floats = (size_t)PANEL * m->inputs;
+  const float* weights = m->weights + t->panel * panel_floats;
   const float* at = t->x->floats + (size_t)t->first * t->x->stride;
   for (int i = 0; i < m->inputs; i++, weights += PANEL) {
+    fetch_next(t, weights, 4 * panel_floats, 4 * PANEL);
     floats column[PANEL_VECTORS];
     for (int v = 0; v < PANEL_VECTORS; v++) column[v] = load(weights + v * LANES);
     for (int r = 0; r < rows; r++) {
@@ -179,12 +186,13 @@ static void run_floats(const tile* t, int rows) { FIXED(float_tile) }
 #define FIXED_MORE MORE(NARROW_TILE)
 static void run_narrow(const tile* t, int rows) { FIXED(narrow_tile) }
 
-void panel_product(const matrix* m, const operand* x, int first, int count, int panel, float* to, int stride) {
-  int most = m->kind == NARROW ? NARROW_TILE : TILE;
+void panel_product(const row_block* b, int panel, int fetches, float* to, int stride) {
+  const matrix* m = b->m;
+  int most = m->kind == NARROW ? NARROW_TILE : TILE, count = b->count;
   /* Tiles of even height: a tile of one row would cost nearly as much as a full one. */
   for (int left = (count + most - 1) / most, row = 0; left; left--) {
     int rows = (count - row + left - 1) / left;
-    tile t = {m, x, first + row, panel, stride, to + (size_t)row * stride};
+    tile t = {m, b->x, b->first + row, panel, stride, to + (size_t)row * stride, fetches && row == 0 && left > 1};
     (m->kind == NARROW ? run_narrow : m->kind == WIDE ? run_wide : run_floats)(&t, rows);
     row += rows;
   }
