@@ -35,7 +35,6 @@ from .fault_desk import FaultDesk
 from .health import HealthServer
 from .intake import Intake, IntakeLimits
 from .kafka_broker import KafkaBroker
-from .lane_brokers import LaneBrokers
 from .logs import count_dropped_lines
 from .metrics import Metrics
 from .pipeline import Pipeline
@@ -195,8 +194,7 @@ class Worker:
         return [topic.full_name(self.settings.topic_prefix) for topic in (JOBS_INTERACTIVE, JOBS_BULK)]
 
     def _join(self) -> Broker:
-        topics, metrics = self._job_topics(), self.pipeline.metrics
-        return LaneBrokers({topic: KafkaBroker(self.settings, [topic], self.intake, metrics) for topic in topics})
+        return KafkaBroker(self.settings, self._job_topics(), self.intake, self.pipeline.metrics)
 
     def _rejoin(self, broker: Broker, error: ClientLostError) -> Broker:
         log.warning("client_rebuilt", error=str(error))
