@@ -27,7 +27,13 @@ from dragoman.model.translator import Translation, Translator
 from dragoman.model.vocabularies.vocabulary import END
 
 # What the torch engine computes on a CPU is what it computes on CUDA, but for the kernels.
-ARITHMETICS = ("native/float32", "native/int8", "native/int8-exact", "torch/float32", "torch/bfloat16")
+ARITHMETICS: dict[str, tuple[EngineName, Precision]] = {
+    "native/float32": ("native", "float32"),
+    "native/int8": ("native", "int8"),
+    "native/int8-exact": ("native", "int8-exact"),
+    "torch/float32": ("torch", "float32"),
+    "torch/bfloat16": ("torch", "bfloat16"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +133,10 @@ def measured(folder: Path, options: argparse.Namespace) -> list[Row]:
     """All rows of one checkpoint."""
     directions = by_reference(folder, options)
     search, rows = SearchOptions(beam_size=options.beam_size), []
-    for arithmetic in options.arithmetic or ARITHMETICS:
-        engine, precision = arithmetic.split("/")
-        goal = "1" if precision == "float32" else "printed"
-        run = by_engine(folder, (engine, precision), directions, search)
-        rows += compared(f"{engine}-{precision}-{folder.name}", directions, run, goal)
+    for arithmetic in [ARITHMETICS[name] for name in options.arithmetic or ARITHMETICS]:
+        goal = "1" if arithmetic[1] == "float32" else "printed"
+        run = by_engine(folder, arithmetic, directions, search)
+        rows += compared(f"{'-'.join(arithmetic)}-{folder.name}", directions, run, goal)
     translator = Translator.load(folder, "cpu")
     if translator.checkpoint.shortlist is not None:
         short = SearchOptions(beam_size=options.beam_size, vocabulary="shortlist")

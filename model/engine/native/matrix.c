@@ -6,7 +6,7 @@
 #include "tiles.h"
 
 /* Rows of one work item: their integers stay in the second-level cache while panels pass. */
-enum { BLOCK_ROWS = 64, ITEMS_A_THREAD = 4 };
+enum { BLOCK_ROWS = 64 };
 
 static inline int panels_of(int outputs) { return (outputs + PANEL - 1) / PANEL; }
 static inline int group_inputs(const matrix* m) { return m->kind == NARROW ? 4 : 2; }
@@ -161,6 +161,7 @@ typedef struct {
   activation after;
   float* y;
   int panels_an_item, items_a_block;
+  int goes_on; /* one thread takes the items in their order, so it knows the next panel behind an item too */
 } product_loop;
 
 static void finish(const product_loop* l, const float* found, int first, int rows, int panel) {
@@ -186,16 +187,14 @@ static void product_item(void* given, int item) {
   int end = panel + l->panels_an_item < l->m->panels ? panel + l->panels_an_item : l->m->panels;
   row_block rows_of = {l->m, l->x, first, rows};
   for (; panel < end; panel++) {
-    panel_product(&rows_of, panel, first == 0 && panel + 1 < end, found, PANEL);
+    panel_product(&rows_of, panel, first == 0 && panel + 1 < (l->goes_on ? l->m->panels : end), found, PANEL);
     finish(l, found, first, rows, panel);
   }
 }
 
 void product(pool* p, const matrix* m, const operand* x, activation after, float* y) {
-  /* One row takes an item little more than the time of claiming it, and only inside of one is the next panel known:
-     several panels make an item, as long as each thread has some. */
-  int panels = m->panels / (ITEMS_A_THREAD * pool_threads(p)), fewest = x->rows < TILE ? 8 : x->rows < 16 ? 2 : 1;
-  if (panels < fewest) panels = fewest;
-  product_loop l = {m, x, after, y, panels, (m->panels + panels - 1) / panels};
+  /* One row takes an item little more than the time of claiming it: then several panels make one. */
+  int panels = x->rows < TILE ? 8 : x->rows < 16 ? 2 : 1;
+  product_loop l = {m, x, after, y, panels, (m->panels + panels - 1) / panels, pool_threads(p) == 1};
   pool_run(p, product_item, &l, l.items_a_block * ((x->rows + BLOCK_ROWS - 1) / BLOCK_ROWS));
 }

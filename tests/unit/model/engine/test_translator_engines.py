@@ -299,7 +299,7 @@ def test_torch_engine_gives_the_same_bits_in_any_batch_where_shapes_are_fixed(lo
 
 def test_shapes_that_there_are_not_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="take fitting or fixed"):
-        EngineLimits(shapes="round")  # type: ignore[arg-type]
+        EngineLimits(shapes="round")
 
 
 @pytest.mark.parametrize(("name", "device"), [("cpu", "cpu"), ("cuda:0", "cuda"), ("cuda:0", "cuda:0")])
