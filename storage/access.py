@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 
 from ..errors import DragomanError
 from .audit import append_event
+from .partitions import partitions_of
 from .tables import TEXT_COLUMNS, metadata, translation
 
 FIGURE_COLUMNS = tuple(column.name for column in translation.c if column.name not in TEXT_COLUMNS)
@@ -77,7 +78,9 @@ def grant_access(connection: Connection, role: str, access: Access, actor: str) 
     columns = ", ".join(FIGURE_COLUMNS + (TEXT_COLUMNS if access.texts else ()))
     relations = [*CLIENT_VIEWS, *(table for table in BOUND if table != "translation")]
     if not access.clients:
-        relations += [*WHOLE_TABLES, *WHOLE_VIEWS, *((*TEXT_TABLES, *TEXT_VIEWS) if access.texts else ())]
+        relations += [*WHOLE_TABLES, *WHOLE_VIEWS]
+        if access.texts:
+            relations += [*TEXT_TABLES, *TEXT_VIEWS, *partitions_of(connection, "search_document")]
     _run(connection, f"GRANT SELECT ({columns}) ON translation TO %1$I", role)
     _run(connection, f"GRANT SELECT ON {', '.join(relations)} TO %1$I", role)
     if access.clients:
@@ -113,7 +116,8 @@ def _require_role(connection: Connection, role: str, access: Access) -> None:
 
 
 def _take_away(connection: Connection, role: str) -> None:
-    relations = ", ".join([*metadata.tables, *CLIENT_VIEWS, *WHOLE_VIEWS, *TEXT_VIEWS])
+    documents = partitions_of(connection, "search_document")
+    relations = ", ".join([*metadata.tables, *documents, *CLIENT_VIEWS, *WHOLE_VIEWS, *TEXT_VIEWS])
     _run(connection, f"REVOKE ALL ON {relations} FROM %1$I", role)
     for table in BOUND:
         _run(connection, f"DROP POLICY IF EXISTS %1$I ON {table}", POLICY + role)

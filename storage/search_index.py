@@ -45,6 +45,12 @@ SELECT gin_clean_pending_list(indexrelid) FROM pg_index JOIN pg_class ON pg_clas
 JOIN pg_am ON pg_am.oid = relam WHERE indrelid = ANY(CAST(:tables AS regclass[])) AND amname = 'gin'
 """
 
+GRANTS = """
+SELECT format('GRANT SELECT ON %I TO %I', CAST(:table AS text), pg_get_userbyid(grantee))
+FROM pg_class, aclexplode(relacl)
+WHERE pg_class.oid = CAST('search_document' AS regclass) AND privilege_type = 'SELECT' AND grantee NOT IN (0, relowner)
+"""
+
 
 def partition_of(number: int) -> str:
     """The table of a document's number."""
@@ -102,6 +108,9 @@ def _make_run(connection: Connection, run: int) -> str:
     table = partition_of(run * RUN)
     bounds = f"FROM ({run * RUN}) TO ({(run + 1) * RUN})"
     connection.execute(text(f"CREATE TABLE IF NOT EXISTS {table} PARTITION OF search_document FOR VALUES {bounds}"))
+    # A search reads each partition by its own name, and PostgreSQL hands no right on from the table to them.
+    for grant in connection.execute(text(GRANTS), {"table": table}).scalars().all():
+        connection.exec_driver_sql(grant)
     return table
 
 

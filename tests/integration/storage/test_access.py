@@ -8,12 +8,14 @@ from click.testing import CliRunner
 from dragoman.cli.main import dragoman
 from dragoman.compose.local import LocalStack, StackOptions, postgres
 from dragoman.errors import ConfigurationError, DragomanError
+from dragoman.storage import search_index
 from dragoman.storage.access import Access, grant_access, revoke_access
 from dragoman.storage.audit import last_events
 from dragoman.storage.engine import create_database_engine, transaction
-from dragoman.storage.history import stats
+from dragoman.storage.history import search, stats
 from dragoman.storage.maintenance import maintain
 from dragoman.storage.migrate import downgrade, upgrade
+from dragoman.storage.partitions import partitions_of
 from dragoman.storage.settlement import settle
 from dragoman.tests.integration.storage.conftest import Workbench
 from sqlalchemy import Engine, text
@@ -110,6 +112,25 @@ def test_texts_are_read_where_they_were_granted(shared: Workbench) -> None:
     grant(shared, texts=True)
     assert as_role(shared, "SELECT count(source_text) FROM translation") == [(4,)]
     assert as_role(shared, "SELECT count(*) > 0 FROM search_word") == [(True,)]
+
+
+def test_an_analyst_with_texts_searches_them_in_every_run_of_documents(shared: Workbench) -> None:
+    grant(shared, texts=True)
+    # The next document is the first of a run that is made after the grant.
+    with transaction(shared.engine) as connection:
+        last = "UPDATE search_document SET number = :last WHERE number = (SELECT max(number) FROM search_document)"
+        connection.execute(text(last), {"last": search_index.RUN - 1})
+    settle(shared.engine, shared.settlement(*(shared.row(number) for number in range(5, 9))))
+    maintain(shared.engine)
+    engine = create_database_engine(shared.engine.url.set(username="anna").render_as_string(hide_password=False))
+    with transaction(engine) as connection:
+        assert len(partitions_of(connection, "search_document")) > 1
+        assert [row.row.job_id.int for row in search(connection, ["sentence"])] == [8, 7, 6, 5, 4, 3, 2, 1]
+    engine.dispose()
+    with transaction(shared.engine) as connection:
+        revoke_access(connection, "anna", "someone")
+    with pytest.raises(DragomanError, match="permission denied"):
+        as_role(shared, f"SELECT * FROM {search_index.partition_of(search_index.RUN)}")
 
 
 @pytest.mark.parametrize(("clients", "rows"), [(("shop",), 2), (("shop", "bank"), 3), ((ODD,), 1), (("nobody",), 0)])
