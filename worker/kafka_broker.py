@@ -24,7 +24,6 @@ from ..failpoints import reached
 from ..settings import Settings
 from .broker import ClientLostError, Position, ReadFault, RebalanceListener
 from .commit_pace import CommitPace
-from .group_watch import GroupWatch
 from .kafka_config import consumer_config
 from .kafka_positions import KafkaPositions
 from .message import Message, Partition
@@ -61,10 +60,6 @@ class KafkaBroker:
         self._jumps_counted = 0
         self._client = Consumer(consumer_config(settings) | {"on_commit": self._on_commit, "error_cb": self._on_error})
         self._positions = KafkaPositions(settings, self._client)
-        self._group: GroupWatch | None = None
-        if settings.group_protocol == "consumer":
-            group_id = settings.topic_prefix + settings.consumer_group
-            self._group = GroupWatch(lambda: self._positions.ask_group(group_id))
         self._client.subscribe(
             list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
@@ -84,15 +79,9 @@ class KafkaBroker:
         self.start(self._reading.end_poll())
         if strangers := self._positions.strangers():
             raise ClientLostError(f"{', '.join(strangers)} was deleted and made anew: its leases are taken anew")
-        self._compare_with_group()
         self._metrics.position_jumps.inc(self._reading.jumps - self._jumps_counted)
         self._jumps_counted = self._reading.jumps
         return messages
-
-    def _compare_with_group(self) -> None:
-        if self._group and (misheard := self._group.misheard(self._client.memberid(), self._assigned)):
-            self._metrics.assignments_misheard.inc()
-            raise ClientLostError(f"the client has missed what the group said of {len(misheard)} partitions")
 
     def unstarted(self) -> list[Partition]:
         return sorted(self._assigned - self._reading.partitions)

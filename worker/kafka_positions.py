@@ -62,10 +62,6 @@ class KafkaPositions:
         """Topics that were made anew since we began to read them."""
         return self._watch.strangers()
 
-    def ask_group(self, group_id: str) -> "Future[Any]":
-        """Ask who has which partitions, and do not wait."""
-        return self._topics.ask_group(group_id)
-
 
 class TopicWatch:
     """Notices that a topic was made anew while it was read; asks from time to time and waits for no answer.
@@ -138,12 +134,6 @@ class TopicIds:
             return Answer(self._client.describe_topics(collection, request_timeout=timeout_seconds))
         except KafkaException as error:
             raise _unknown(error) from error
-
-    def ask_group(self, group_id: str) -> "Future[Any]":
-        """Ask for the description of a group and do not wait."""
-        futures = self._client.describe_consumer_groups([group_id], request_timeout=POSITION_TIMEOUT_SECONDS)
-        future: Future[Any] = futures[group_id]
-        return future
 
 
 def _unknown(error: KafkaException) -> TransientError:

@@ -120,10 +120,6 @@ class Metrics:
         self.position_jumps = counter(
             "position_jumps_total", "Partitions read once more because their first message was not the one asked for"
         )
-        self.assignments_misheard = counter(
-            "assignments_misheard_total",
-            "Times the group counted on us for other partitions than the client had heard of",
-        )
         self.partition_restarts = counter(
             "partition_restarts_total", "Partitions read once more because nothing came although there was something"
         )
