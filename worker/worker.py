@@ -140,8 +140,11 @@ class Worker:
             while not self.pipeline.stopping.is_set():
                 try:
                     self.intake.turn(broker)
+                    continue
                 except ClientLostError as error:
                     broker = self._rejoin(broker, error)
+                # A client that was closed has its threads and files until a collection finds it.
+                gc.collect()
         finally:
             self._drain(broker)
             self.engine.close()
