@@ -69,13 +69,12 @@ def _rest(source: str, kind: str, when: datetime) -> TextHeaders:
     return [
         ("ce_source", source),
         ("ce_type", kind),
-        ("ce_time", time_text(when)),
+        ("ce_time", _time(when)),
         (SCHEMA_VERSION, "1"),
     ]
 
 
-def time_text(when: datetime) -> str:
-    """A time in UTC as it is written in headers, and in JSON by `codec.encode`."""
+def _time(when: datetime) -> str:
     return when.isoformat().replace("+00:00", "Z")
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, text
 
 from .bulk import array_literal, quoted
+from .partitions import partitions_of
 from .watermarks import Progress, next_stride, set_watermark
 from .words import words
 
@@ -92,7 +93,11 @@ def _write(connection: Connection, rows: Sequence[Row[Any]]) -> None:
     documents = [_document(known, row) for row in rows]
     first: int = connection.execute(text("SELECT coalesce(max(number), -1) + 1 FROM search_document")).scalar_one()
     numbers = range(first, first + len(rows))
-    runs = [_make_run(connection, run) for run in range(first // RUN, numbers[-1] // RUN + 1)]
+    runs = range(first // RUN, numbers[-1] // RUN + 1)
+    present = partitions_of(connection, "search_document")
+    for run in runs:
+        if partition_of(run * RUN) not in present:
+            _make_run(connection, run)
     # In one order, so that two transactions with the same words cannot deadlock.
     connection.exec_driver_sql(INSERT_WORDS, (array_literal(sorted(known), quoted),))
     columns = (
@@ -101,17 +106,16 @@ def _write(connection: Connection, rows: Sequence[Row[Any]]) -> None:
         array_literal(documents, quoted),
     )
     connection.exec_driver_sql(INSERT_DOCUMENTS, columns)
-    tidy_indexes(connection, runs)
+    tidy_indexes(connection, [partition_of(run * RUN) for run in runs])
 
 
-def _make_run(connection: Connection, run: int) -> str:
+def _make_run(connection: Connection, run: int) -> None:
     table = partition_of(run * RUN)
     bounds = f"FROM ({run * RUN}) TO ({(run + 1) * RUN})"
-    connection.execute(text(f"CREATE TABLE IF NOT EXISTS {table} PARTITION OF search_document FOR VALUES {bounds}"))
+    connection.execute(text(f"CREATE TABLE {table} PARTITION OF search_document FOR VALUES {bounds}"))
     # A search reads each partition by its own name, and PostgreSQL hands no right on from the table to them.
     for grant in connection.execute(text(GRANTS), {"table": table}).scalars().all():
         connection.exec_driver_sql(grant)
-    return table
 
 
 def _document(known: set[str], row: Row[Any]) -> str:

@@ -107,22 +107,14 @@ class Assignments:
             received = [self._receive(message, None, now) for message in messages]
         return [delivery for delivery in received if delivery is not None]
 
-    def counts(self, delivery: Delivery) -> bool:
-        """Whether an outcome of this delivery may be recorded."""
-        return self.counted([delivery])[0]
-
     def counted(self, deliveries: Iterable[Delivery]) -> list[bool]:
-        """The same of each of these."""
+        """Whether an outcome of this delivery may be recorded, of each of these."""
         with self._changed:
             held = frozenset(self._held.values())
         return [delivery.assignment in held for delivery in deliveries]
 
-    def admits(self, delivery: Delivery) -> bool:
-        """Whether work on this delivery may begin."""
-        return self.admitted([delivery])[0]
-
     def admitted(self, deliveries: Iterable[Delivery]) -> list[bool]:
-        """The same of each of these."""
+        """Whether work on this delivery may begin, of each of these."""
         with self._changed:
             held = frozenset(one for one in self._held.values() if not one.revoking)
         return [delivery.assignment in held for delivery in deliveries]

@@ -43,30 +43,6 @@ def translated(identity: Identity, segment: Segment, translation: Translation, m
     batch, message = made_by.batch, delivery.message
     result_id = ids.event_id(job.job_id, ids.RESULT_EVENT)
     answer = _Answer(job.job_id, str(job.job_id), result_id, str(result_id), made_by.finished_at)
-    payload = encode_sound_result(
-        {
-            "schema_version": 1,
-            "job_id": answer.job_text,
-            "event_id": answer.event_text,
-            "client_id": job.client_id,
-            "status": "translated",
-            "source_language": job.source_language,
-            "target_language": job.target_language,
-            "translation": translation.text,
-            "score": translation.score,
-            "reason": None,
-            "detail": None,
-            "model_version": batch.model_version_id,
-            "source_pieces": translation.source_pieces,
-            "target_pieces": translation.target_pieces,
-            "attempt": made_by.attempt,
-            "cached": made_by.cached,
-            "submitted_at": job.submitted_at,
-            "admitted_at": segment.admitted_at,
-            "finished_at": made_by.finished_at,
-            "metadata": job.metadata,
-        }
-    )
     # By place, because every job makes one: by name it takes three times as long.
     row = HistoryRow(
         job.job_id,
@@ -99,8 +75,36 @@ def translated(identity: Identity, segment: Segment, translation: Translation, m
     )
     if job.no_trace:
         row = _without_texts(row)
-    event = _result_event(identity, delivery, answer, payload)
+    event = _result_event(identity, delivery, answer, _translated_payload(segment, translation, made_by, answer))
     return Outcome(delivery, row, (event,), batch if made_by.is_complete else None)
+
+
+def _translated_payload(segment: Segment, translation: Translation, made_by: Pass, answer: "_Answer") -> bytes:
+    job = segment.job
+    return encode_sound_result(
+        {
+            "schema_version": 1,
+            "job_id": answer.job_text,
+            "event_id": answer.event_text,
+            "client_id": job.client_id,
+            "status": "translated",
+            "source_language": job.source_language,
+            "target_language": job.target_language,
+            "translation": translation.text,
+            "score": translation.score,
+            "reason": None,
+            "detail": None,
+            "model_version": made_by.batch.model_version_id,
+            "source_pieces": translation.source_pieces,
+            "target_pieces": translation.target_pieces,
+            "attempt": made_by.attempt,
+            "cached": made_by.cached,
+            "submitted_at": job.submitted_at,
+            "admitted_at": segment.admitted_at,
+            "finished_at": made_by.finished_at,
+            "metadata": job.metadata,
+        }
+    )
 
 
 @dataclass(frozen=True, slots=True)

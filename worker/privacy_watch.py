@@ -34,21 +34,15 @@ class PrivacyWatch(Stage):
 
     def work(self) -> None:
         """Look, and wait for the next time; what the database does not answer stays as it is."""
-        try:
-            self.look()
-        except TransientError as error:
-            log.warning("privacy_not_known", error=str(error))
+        self._hear()
         self.pause(LOOK_SECONDS)
 
     def hear_first(self, beat: Callable[[], object]) -> bool:
         """Look until the database answers, with a `beat` before each look; False when the worker ends before that."""
         while not self._worker_stopping.is_set():
             beat()
-            try:
-                self.look()
+            if self._hear():
                 return True
-            except TransientError as error:
-                log.warning("privacy_not_known", error=str(error))
             self._worker_stopping.wait(LOOK_SECONDS)
         return False
 
@@ -56,6 +50,15 @@ class PrivacyWatch(Stage):
         """Ask once; raises `TransientError`."""
         with transaction(self._engine) as connection:
             self._take_over(connection)
+
+    def _hear(self) -> bool:
+        """Whether the database answered."""
+        try:
+            self.look()
+        except TransientError as error:
+            log.warning("privacy_not_known", error=str(error))
+            return False
+        return True
 
     def _take_over(self, connection: Connection) -> None:
         self._pipeline.privacy.no_trace_clients = no_trace_clients(connection)

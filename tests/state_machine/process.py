@@ -72,7 +72,7 @@ class Process:
         delivery = self.working.pop(place)
         assignments = self.pipeline.assignments
         job_id = UUID(bytes=delivery.message.value or b"")
-        if not assignments.admits(delivery):
+        if not assignments.admitted([delivery])[0]:
             assignments.give_back([delivery])
         elif asks_the_history and known_jobs(self.database, [job_id]).recorded:
             self.pipeline.finished.put([Outcome(delivery)])

@@ -83,17 +83,17 @@ class WaitingRoom:
         with self._changed:
             return self._scheduler.followers(segment, self._clock())
 
-    def answered(self, pool: Pool, answers: Iterable[tuple[Segment, Translation]]) -> list[tuple[Segment, ...]]:
+    def answered(self, pool: Pool, answers: Sequence[tuple[Segment, Translation]]) -> list[tuple[Segment, ...]]:
         """The translations of taken segments: keep them for the next jobs with the same pieces.
 
         Returns the segments that share each. Nothing is kept of a segment that is to leave no trace.
         """
         with self._changed:
             now = self._clock()
-            for segment, translation in (kept := list(answers)):
+            for segment, translation in answers:
                 if not segment.job.no_trace:
                     self._cache.keep(pool, segment.pieces, translation)
-            return [self._scheduler.followers(segment, now) for segment, _ in kept]
+            return [self._scheduler.followers(segment, now) for segment, _ in answers]
 
     def abandon(self, segments: Iterable[Segment]) -> None:
         """These taken segments will have no outcome: what followed them waits for a batch of its own."""

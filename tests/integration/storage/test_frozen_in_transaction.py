@@ -79,8 +79,4 @@ def frozen_amid(engine: Engine) -> Iterator[Connection]:
 
 def acquired(engine: Engine) -> int:
     with transaction(engine) as connection:
-        return _epoch(connection)
-
-
-def _epoch(connection: Connection) -> int:
-    return acquire_leases(connection, LeaseRequest("g", "other", (ONE,), {ONE: 0}))[0].epoch
+        return acquire_leases(connection, LeaseRequest("g", "other", (ONE,), {ONE: 0}))[0].epoch

@@ -38,6 +38,13 @@ def record(bench: Any, *numbers: int, **changes: Any) -> None:
     settle(bench.engine, bench.settlement(*(bench.row(number, **changes) for number in numbers)))
 
 
+def write_documents(bench: Any, *texts: str) -> None:
+    """Of rows with these source texts, numbered from 1."""
+    for number, source_text in enumerate(texts, 1):
+        record(bench, number, source_text=source_text)
+    maintain(bench.engine)
+
+
 def found(bench: Any, *asked: str, limit: int = 20) -> list[int]:
     with transaction(bench.engine) as connection:
         return [recorded.row.job_id.int for recorded in find(connection, asked, limit=limit)]
@@ -152,11 +159,7 @@ def test_a_part_of_many_words_still_decides_when_the_index_was_not_asked_for_it(
     bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search_documents, "MOST_WORDS", 1)
-    record(bench, 1, source_text="one salt")
-    record(bench, 2, source_text="bone sugar")
-    record(bench, 3, source_text="tone salt")
-    record(bench, 4, source_text="two salt")
-    maintain(bench.engine)
+    write_documents(bench, "one salt", "bone sugar", "tone salt", "two salt")
     assert found(bench, "salt", "one") == [3, 1]
 
 
@@ -165,11 +168,7 @@ def test_every_row_is_found_when_all_parts_have_too_many_words_for_the_index(
     bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search_documents, "MOST_WORDS", 1)
-    record(bench, 1, source_text="one")
-    record(bench, 2, source_text="bone")
-    record(bench, 3, source_text="two")
-    record(bench, 4, source_text="tone")
-    maintain(bench.engine)
+    write_documents(bench, "one", "bone", "two", "tone")
     assert found(bench, "one") == [4, 2, 1]
 
 

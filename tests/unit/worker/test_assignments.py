@@ -96,8 +96,8 @@ def test_begun_work_counts_and_new_work_is_not_admitted_when_a_partition_is_revo
     assignments = build.assignments()
     (delivery,) = receive(build, assignments, 1)
     assignments.revoke([ZERO, ONE])
-    assert assignments.counts(delivery)
-    assert not assignments.admits(delivery)
+    assert assignments.counted([delivery]) == [True]
+    assert assignments.admitted([delivery]) == [False]
     assert assignments.receive(build.message(1)) is None
 
 
@@ -107,10 +107,8 @@ def test_a_delivery_counts_no_more_when_its_partition_came_back(build: Any) -> N
     assignments.remove([ZERO])
     assignments.add(ZERO, 2, 0)
     (fresh,) = receive(build, assignments, 1)
-    assert not assignments.counts(stale)
-    assert not assignments.admits(stale)
-    assert assignments.counts(fresh)
-    assert assignments.admits(fresh)
+    assert assignments.counted([stale, fresh]) == [False, True]
+    assert assignments.admitted([stale, fresh]) == [False, True]
 
 
 def test_a_stale_delivery_does_not_keep_the_partition_busy_when_it_came_back(build: Any) -> None:

@@ -120,7 +120,7 @@ def test_begun_work_counts_no_more_when_a_revocation_could_not_wait_for_it(bench
     bench.publish(1)
     bench.turn()
     bench.intake.revoked([bench.partition])
-    assert not bench.pipeline.assignments.counts(bench.deliveries[0])
+    assert bench.pipeline.assignments.counted(bench.deliveries[:1]) == [False]
 
 
 def test_messages_come_again_when_a_lost_partition_comes_back(bench: Bench) -> None:
@@ -129,7 +129,7 @@ def test_messages_come_again_when_a_lost_partition_comes_back(bench: Bench) -> N
     stale = bench.deliveries
     bench.cluster.expel(bench.broker)
     assert bench.turn() == [0, 1]
-    assert not any(bench.pipeline.assignments.counts(delivery) for delivery in stale)
+    assert not any(bench.pipeline.assignments.counted(stale))
 
 
 def test_the_group_is_joined_anew_when_a_partition_was_fenced(bench: Bench) -> None:
