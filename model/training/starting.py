@@ -18,6 +18,7 @@ from ..checkpoint import Checkpoint, load_checkpoint
 from ..vocabularies.characters import CharacterVocabulary
 from ..vocabularies.subwords import SubwordVocabulary
 from ..vocabularies.vocabulary import END, Vocabulary
+from ..weightless import build_weightless
 from .config import TrainConfig, resolve
 
 # What may be set differently from the checkpoint that a run begins with: it changes no weight.
@@ -113,12 +114,15 @@ def _respelled(checkpoint: Checkpoint, shape: dict[str, Any], vocabulary: Vocabu
     # The marks keep their numbers, however they are spelled.
     shared = [(piece, piece) for piece in range(END + 1)] + [pair for pair in shared if min(pair) > END]
     before, after = (torch.tensor(places) for places in zip(*shared, strict=True))
-    network = build(describe(checkpoint.network)[0], shape | {"vocabulary_size": len(vocabulary)})
+    architecture = describe(checkpoint.network)[0]
+    network = build(architecture, shape | {"vocabulary_size": len(vocabulary)})
+    # What changes its shape with the vocabulary, (V, ...), has a row for each piece; the sizes may well be equal here.
+    larger = build_weightless(architecture, shape | {"vocabulary_size": len(checkpoint.vocabulary) + 1})
     for name, parameter in network.named_parameters():
         known = checkpoint.network.get_parameter(name)
-        if known.shape == parameter.shape:
+        if larger.get_parameter(name).shape == known.shape:
             parameter.copy_(known)
-        else:  # (V, ...): a row for each piece
+        else:
             parameter[after] = known[before]
     return network
 

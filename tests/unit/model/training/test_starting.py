@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import sentencepiece
@@ -101,10 +101,17 @@ def test_missing_checkpoint_is_refused(make_start: MakeStart, checkpoint_folder:
         begun(config)
 
 
+# 340 pieces are as many as the checkpoint has.
+@pytest.mark.parametrize(("lines", "size", "algorithm"), [(4, 300, "unigram"), (None, 340, "bpe")])
 def test_pieces_of_the_same_spelling_keep_their_embeddings(
-    make_start: MakeStart, tiny_checkpoint: Checkpoint, sentences: tuple[str, ...]
+    make_start: MakeStart,
+    tiny_checkpoint: Checkpoint,
+    sentences: tuple[str, ...],
+    lines: int | None,
+    size: int,
+    algorithm: Literal["unigram", "bpe"],
 ) -> None:
-    vocabulary = SubwordVocabulary.train(sentences[:4], 300)
+    vocabulary = SubwordVocabulary.train(sentences[:lines], size, algorithm=algorithm)
     beginning = begin(make_start("same-spelling"), Path(), lambda: vocabulary)
 
     old, new = (spelled(each.files()["tokenizer.model"]) for each in (tiny_checkpoint.vocabulary, vocabulary))
@@ -115,7 +122,7 @@ def test_pieces_of_the_same_spelling_keep_their_embeddings(
         piece for spelling, piece in new.items() if spelling in old and torch.equal(after[piece], before[old[spelling]])
     ]
     moved = [spelling for spelling in new if spelling in old and old[spelling] != new[spelling]]
-    assert (len(after), kept) == (300, shared)
+    assert (len(after), kept) == (size, shared)
     assert moved
 
 
