@@ -24,6 +24,7 @@ from ..failpoints import reached
 from ..settings import Settings
 from .broker import ClientLostError, Position, ReadFault, RebalanceListener
 from .commit_pace import CommitPace
+from .heartbeat_watch import HeartbeatWatch
 from .kafka_config import consumer_config
 from .kafka_positions import KafkaPositions
 from .message import Message, Partition
@@ -58,7 +59,9 @@ class KafkaBroker:
         self._committed: dict[Partition, int] = {}
         self._closing = False
         self._jumps_counted = 0
-        self._client = Consumer(consumer_config(settings) | {"on_commit": self._on_commit, "error_cb": self._on_error})
+        self._heartbeats = HeartbeatWatch(lambda: self._positions.ask(topics))
+        callbacks = {"on_commit": self._on_commit, "error_cb": self._on_error, "logger": self._heartbeats}
+        self._client = Consumer(consumer_config(settings) | callbacks)
         self._positions = KafkaPositions(settings, self._client)
         self._client.subscribe(
             list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
@@ -79,6 +82,9 @@ class KafkaBroker:
         self.start(self._reading.end_poll())
         if strangers := self._positions.strangers():
             raise ClientLostError(f"{', '.join(strangers)} was deleted and made anew: its leases are taken anew")
+        if self._heartbeats.must_rejoin():
+            self._metrics.heartbeat_rejoins.inc()
+            raise ClientLostError("an answer to a heartbeat came too late: it may have said which partitions are ours")
         self._metrics.position_jumps.inc(self._reading.jumps - self._jumps_counted)
         self._jumps_counted = self._reading.jumps
         return messages

@@ -58,6 +58,10 @@ class KafkaPositions:
             log.warning("positions_unknown", error=str(error))
         return found
 
+    def ask(self, topics: Collection[str]) -> "Answer":
+        """Ask for the ids of these topics and do not wait; raises `TransientError`."""
+        return self._topics.ask(topics, POSITION_TIMEOUT_SECONDS)
+
     def strangers(self) -> list[str]:
         """Topics that were made anew since we began to read them."""
         return self._watch.strangers()

@@ -120,6 +120,10 @@ class Metrics:
         self.position_jumps = counter(
             "position_jumps_total", "Partitions read once more because their first message was not the one asked for"
         )
+        self.heartbeat_rejoins = counter(
+            "heartbeat_rejoins_total",
+            "Times the group was joined anew because an answer to a heartbeat came too late",
+        )
         self.partition_restarts = counter(
             "partition_restarts_total", "Partitions read once more because nothing came although there was something"
         )

@@ -13,6 +13,7 @@ from dragoman.tests.faults.load import Mix
 from dragoman.tests.faults.process_faults import pause
 
 BY_PROXY = Setup(kafka_by_proxy=True)
+LOST_ANSWERS = f"dropped_answer_{Api.CONSUMER_GROUP_HEARTBEAT}"
 
 
 def restart_broker(arena: Arena) -> None:
@@ -97,6 +98,27 @@ def lose_heartbeats(arena: Arena) -> None:
     arena.bite("heartbeats lost", sum(proxy.counts[f"dropped_request_{api}"] for api in lost))
     arena.saw(f"{arena.fleet.metric('dragoman_fenced_writes_total'):.0f} writes fenced")
     assert direct.running, direct.tail()
+
+
+def lose_answers_to_heartbeats(arena: Arena) -> None:
+    """Members come and die while the brokers' answers do not arrive: who has which partitions is in these."""
+    for _ in range(4):
+        _hand_over_unheard(arena)
+        arena.wait_rows(200)
+    arena.bite("answers to heartbeats lost", arena.ground.kafka_proxy.counts[LOST_ANSWERS])
+    rejoins = arena.fleet.metric("dragoman_heartbeat_rejoins_total")
+    arena.saw(f"{rejoins:.0f} times a worker joined anew")
+
+
+def _hand_over_unheard(arena: Arena) -> None:
+    proxy = arena.ground.kafka_proxy
+    enough = proxy.counts[LOST_ANSWERS] + 8
+    newcomer = arena.fleet.start()
+    wait_until(newcomer.ready, "a worker joins")
+    proxy.set(Conditions(drop_answers=frozenset({Api.CONSUMER_GROUP_HEARTBEAT})))
+    newcomer.kill()
+    wait_until(lambda: proxy.counts[LOST_ANSWERS] >= enough, "answers to heartbeats are lost")
+    proxy.set(CLEAR)
 
 
 def reset_connections(arena: Arena) -> None:
@@ -211,6 +233,13 @@ KAFKA_FAULTS = (
         BY_PROXY,
     ),
     Fault("27", "heartbeats lost", "proxy drops heartbeats only", lose_heartbeats, BY_PROXY),
+    Fault(
+        "27b",
+        "answers to heartbeats lost",
+        "proxy drops them; workers come and die",
+        lose_answers_to_heartbeats,
+        BY_PROXY,
+    ),
     Fault("28", "connections to Kafka reset", "proxy: RST, also in the middle of a frame", reset_connections, BY_PROXY),
     Fault(
         "28b",
