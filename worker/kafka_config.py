@@ -40,8 +40,8 @@ def consumer_config(settings: Settings) -> dict[str, Any]:
         "group.protocol": settings.group_protocol,
     }
     if settings.group_protocol == "consumer":
-        # Each lane is divided among all workers. The brokers' own choice (uniform) counts partitions only: of two
-        # workers, it gave one every interactive partition and the other every one of bulk, so a backlog had one.
+        # Divides each topic by itself, whatever else its members read. The brokers' own choice (uniform) counts
+        # partitions only: where one member reads both lanes, it may give it one lane and another the other.
         config["group.remote.assignor"] = "range"
     else:
         config["partition.assignment.strategy"] = "cooperative-sticky"

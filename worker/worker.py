@@ -35,6 +35,7 @@ from .fault_desk import FaultDesk
 from .health import HealthServer
 from .intake import Intake, IntakeLimits
 from .kafka_broker import KafkaBroker
+from .lane_brokers import LaneBrokers
 from .logs import count_dropped_lines
 from .metrics import Metrics
 from .pipeline import Pipeline
@@ -197,7 +198,8 @@ class Worker:
         return [topic.full_name(self.settings.topic_prefix) for topic in (JOBS_INTERACTIVE, JOBS_BULK)]
 
     def _join(self) -> Broker:
-        return KafkaBroker(self.settings, self._job_topics(), self.intake, self.pipeline.metrics)
+        topics, metrics = self._job_topics(), self.pipeline.metrics
+        return LaneBrokers({topic: KafkaBroker(self.settings, [topic], self.intake, metrics) for topic in topics})
 
     def _rejoin(self, broker: Broker, error: ClientLostError) -> Broker:
         log.warning("client_rebuilt", error=str(error))

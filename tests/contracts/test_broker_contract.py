@@ -12,6 +12,7 @@ from dragoman.producer.publisher import OutgoingMessage
 from dragoman.settings import Settings
 from dragoman.worker.broker import Broker, Position, ReadFault
 from dragoman.worker.kafka_broker import KafkaBroker
+from dragoman.worker.lane_brokers import LaneBrokers
 from dragoman.worker.memory_broker import MemoryBroker, MemoryCluster
 from dragoman.worker.message import Message, Partition
 from dragoman.worker.metrics import Metrics
@@ -67,6 +68,14 @@ class InMemory:
 
     def join(self, listener: Listener) -> Broker:
         return MemoryBroker(self._cluster, "group", listener)
+
+
+class LanesInMemory(InMemory):
+    """The partitions in the second of two lanes; the first is empty."""
+
+    def join(self, listener: Listener) -> Broker:
+        empty = MemoryBroker(MemoryCluster([]), "group", listener)
+        return LaneBrokers({"urgent": empty, self.partitions[0][0]: super().join(listener)})
 
 
 class OnKafka:
@@ -330,6 +339,12 @@ class TestMemoryBroker(BrokerContract):
         broker.start({("jobs", 0): 2})
         assert offsets(broker.poll(0), ("jobs", 0)) == [2, 3]
         assert broker.faults() == []
+
+
+class TestLaneBrokers(BrokerContract):
+    @pytest.fixture
+    def cluster(self) -> Cluster:
+        return LanesInMemory()
 
 
 @pytest.mark.services

@@ -12,7 +12,7 @@ from dragoman.compose.local import LocalStack
 from dragoman.producer.topics import ensure_topics
 from dragoman.settings import Settings
 from dragoman.storage.migrate import upgrade
-from dragoman.tests.acceptance.installation import Installation, wait_until
+from dragoman.tests.acceptance.installation import Installation, WorkerProcess, wait_until
 from dragoman.tests.acceptance.test_bad_input import job
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(400)]
@@ -39,14 +39,20 @@ def bulk(installation: Installation) -> str:
     return f"{installation.settings.topic_prefix}jobs.bulk"
 
 
-def test_acquisitions_are_counted_when_owners_are_killed_and_not_when_they_leave(installation: Installation) -> None:
-    for expected in (0, 1, 2):
-        worker = installation.start_worker("--echo")
-        worker.wait_ready()
-        assert installation.count(STALLED) == expected
-        worker.kill()
+def with_both_lanes(installation: Installation) -> WorkerProcess:
+    """A worker that holds every partition: it is ready with the first lane, whose consumer joins by itself."""
     worker = installation.start_worker("--echo")
     worker.wait_ready()
+    wait_until(lambda: worker.metric("dragoman_assigned_partitions") == 16, "both lanes are assigned")
+    return worker
+
+
+def test_acquisitions_are_counted_when_owners_are_killed_and_not_when_they_leave(installation: Installation) -> None:
+    for expected in (0, 1, 2):
+        worker = with_both_lanes(installation)
+        assert installation.count(STALLED) == expected
+        worker.kill()
+    worker = with_both_lanes(installation)
     assert installation.count(STALLED) == 3
     assert worker.terminate() == 0
     assert installation.count(STALLED) == 2  # itself no more; those before it still
