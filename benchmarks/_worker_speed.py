@@ -11,13 +11,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psycopg2
 from dragoman.benchmarks._pipeline import PATIENCE_SECONDS, Work, published, worker
 from dragoman.benchmarks._prerequisites import corpus
 from dragoman.benchmarks._table import Row, row
+from dragoman.benchmarks._widened_model import widen
 from dragoman.benchmarks._worker_ledger import Ledger
 from dragoman.compose.local import LocalStack
+from dragoman.model.shipped import default_checkpoint
 from dragoman.schemas.topics import JOBS_BULK, RESULTS
 
 BARE_LOOP = Path(__file__).parent / "peers" / "bare_loop.py"
@@ -98,35 +101,46 @@ def echo(stack: LocalStack, options: argparse.Namespace, ledger: Ledger) -> list
 
 def end_to_end(stack: LocalStack, options: argparse.Namespace, ledger: Ledger) -> list[Row]:
     """`end-to-end-over-engine`: different English sentences of Tatoeba through the default model, greedy."""
+    return [_over_engine("end-to-end-over-engine", default_checkpoint(), (stack, options, ledger))]
+
+
+def end_to_end_large(stack: LocalStack, options: argparse.Namespace, ledger: Ledger) -> list[Row]:
+    """`end-to-end-over-engine-base`: the same through that model at the width and depth of OPUS-MT's base models."""
+    with TemporaryDirectory(prefix="dragoman-widened-") as folder:
+        widen(default_checkpoint(), Path(folder) / "widened")
+        return [_over_engine("end-to-end-over-engine-base", Path(folder) / "widened", (stack, options, ledger))]
+
+
+def _over_engine(name: str, checkpoint: Path, setting: tuple[LocalStack, argparse.Namespace, Ledger]) -> Row:
+    stack, options, ledger = setting
     texts = _english(corpus("tatoeba/train.en-fr.tsv.gz"), options.segments)
     ours, peer = [], []
     for turn in range(options.turns):
-        peer.append(through_engine(texts))
+        peer.append(through_engine(checkpoint, texts))
         work = published(stack, texts, len(texts))
-        ours.append(through_worker(work, []))
+        ours.append(through_worker(work, ["--model", str(checkpoint)]))
         ledger.read(work)
         speeds = f"{ours[-1].jobs_per_second:,.0f} segments/s, bare engine {peer[-1].jobs_per_second:,.0f}"
         print(f"turn {turn + 1}: {speeds}", flush=True)
-    return [speed_row("end-to-end-over-engine", (ours, peer), ("segments/s", ">= 0.97"))]
+    return speed_row(name, (ours, peer), ("segments/s", ">= 0.97"))
 
 
-def through_engine(texts: Sequence[str]) -> Speed:
+def through_engine(checkpoint: Path, texts: Sequence[str]) -> Speed:
     """Let the bare engine translate the same, from text to text."""
     program = (
         "import json, sys, time\n"
+        "from pathlib import Path\n"
         "from dragoman.model.decoding import SearchOptions\n"
-        "from dragoman.model.shipped import default_checkpoint\n"
         "from dragoman.model.translator import Translator\n"
         "texts = json.load(sys.stdin)\n"
-        "translator = Translator.load(default_checkpoint(), 'cpu')\n"
+        "translator = Translator.load(Path(sys.argv[1]), 'cpu')\n"
         "translator.translate(texts[:200], SearchOptions(beam_size=1))\n"
         "start = time.perf_counter()\n"
         "translator.translate(texts, SearchOptions(beam_size=1))\n"
         "print(time.perf_counter() - start)\n"
     )
-    told = subprocess.run(
-        [sys.executable, "-c", program], input=json.dumps(texts), check=True, capture_output=True, text=True
-    )
+    command = [sys.executable, "-c", program, str(checkpoint)]
+    told = subprocess.run(command, input=json.dumps(texts), check=True, capture_output=True, text=True)
     return Speed(len(texts), float(told.stdout))
 
 

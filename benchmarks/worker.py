@@ -6,7 +6,8 @@ Speed:
 `echo-over-bare-loop`: jobs/s through one worker process with the echo model and the full delivery protocol, against the
 least that a Python consumer can do with the same messages (`peers/bare_loop.py`). Each is timed from its first tenth
 of the jobs to its last, when all of it is recorded, published and, for ours, gone from the outbox.
-`end-to-end-over-engine`: segments/s of a worker with a shipped model against the bare engine on the same texts.
+`end-to-end-over-engine`: segments/s of a worker with a shipped model against the bare engine on the same texts;
+`end-to-end-over-engine-base`: the same with that model made as wide and deep as OPUS-MT's base models.
 
 Who shares a batch, who waits for whom:
 `padding-ratio`: share of padding in batches, all English sentences of the development sets waiting, echo model.
@@ -45,7 +46,7 @@ from dragoman.benchmarks._worker_ledger import Ledger
 from dragoman.benchmarks._worker_memory import memory
 from dragoman.benchmarks._worker_poison import bomb, poison
 from dragoman.benchmarks._worker_rework import rework
-from dragoman.benchmarks._worker_speed import echo, end_to_end
+from dragoman.benchmarks._worker_speed import echo, end_to_end, end_to_end_large
 from dragoman.compose.local import LocalStack
 from dragoman.tests.faults.ground import Ground
 
@@ -53,6 +54,7 @@ from dragoman.tests.faults.ground import Ground
 STACK_ROWS: dict[str, Callable[[LocalStack, argparse.Namespace, Ledger], list[Row]]] = {
     "echo-over-bare-loop": echo,
     "end-to-end-over-engine": end_to_end,
+    "end-to-end-over-engine-base": end_to_end_large,
     "padding-ratio": padding,
     "interactive-p95-over-unloaded": interactive,
     "fair-share-wait-ratio": fairness,
