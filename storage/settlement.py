@@ -114,7 +114,8 @@ def _write_held(connection: Connection, settlement: Settlement, *, may_copy: boo
         for row, events in zip(settlement.rows, settlement.events, strict=True)
         if epochs.get(row.partition) == row.lease_epoch
     ]
-    # In one order everywhere: two workers with the same jobs then wait for each other instead of deadlocking.
+    # In one order everywhere: two settlers with the same jobs, or with jobs of the same batches, then wait for each
+    # other instead of deadlocking.
     written.sort(key=lambda entry: entry[0].job_id.int)
     rows = [row for row, _ in written]
     recorded = _insert_rows(connection, rows)
@@ -122,6 +123,7 @@ def _write_held(connection: Connection, settlement: Settlement, *, may_copy: boo
     # Where every row is new, which is nearly always, none of them is looked up.
     all_new = len(recorded) == len(rows)
     used = {row.batch_id for row in rows if all_new or row.job_id in recorded}
+    batches = sorted((entry for entry in settlement.batches if entry.id in used), key=lambda entry: entry.id.int)
     events = [event for _, both in written for event in both] if all_new else _first_events(written, recorded)
     copied = may_copy and len(events) >= COPIED_EVENTS
     if copied:
@@ -130,7 +132,7 @@ def _write_held(connection: Connection, settlement: Settlement, *, may_copy: boo
     run_together(
         connection,
         (
-            *_insert_batches.command([entry for entry in settlement.batches if entry.id in used]),
+            *_insert_batches.command(batches),
             *([] if copied else _insert_events.command(events)),
             *_forgotten_attempts(rows),
             *_advanced_leases(settlement.group_id, held),

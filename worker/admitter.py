@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy import Engine
 
 from ..errors import DragomanError, TransientError
-from ..schemas.jobs import TranslationJob
+from ..schemas.jobs import Lane, TranslationJob
 from ..schemas.reasons import Reason
 from ..storage.attempts import KnownJobs, known_jobs
 from .admission import Admission, too_late
@@ -17,6 +17,7 @@ from .gathering import Portion
 from .outcomes import refused
 from .pipeline import Pipeline
 from .recall import Jobs, Recall
+from .scheduling.translation_memory import EmptyMemory, TranslationMemory
 from .stage import Stage
 from .work import Outcome, Segment
 
@@ -27,6 +28,7 @@ RETRY_SECONDS = 0.5
 # Jobs admitted together, about: the history is asked for them in one round trip.
 ADMITTED_JOBS = 1_000
 
+_EMPTY = EmptyMemory()
 Answer = TypeVar("Answer")
 
 
@@ -35,13 +37,23 @@ class DeadLetterFuseError(DragomanError):
 
 
 class Admitter(Stage):
-    """Turns deliveries into waiting segments and into outcomes."""
+    """Turns deliveries of a lane into waiting segments and into outcomes."""
 
-    def __init__(self, pipeline: Pipeline, admission: Admission, engine: Engine, fuse: int) -> None:
-        super().__init__("admitter", pipeline.stopping)
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        admission: Admission,
+        engine: Engine,
+        fuse: int,
+        *,
+        lane: Lane = "bulk",
+        memory: TranslationMemory = _EMPTY,
+    ) -> None:
+        super().__init__(f"{lane} admitter", pipeline.stopping)
         self._pipeline = pipeline
+        self._inbox = pipeline.inbox.of(lane)
         self._admission = admission
-        self._recall = Recall(pipeline)
+        self._recall = Recall(pipeline, memory)
         self._engine = engine
         self._fuse = fuse
         self._rejected_in_a_row = 0
@@ -52,8 +64,7 @@ class Admitter(Stage):
         """Admit what was polled; answer what expired while it waited."""
         self._refuse_expired()
         # What was polled by now, so that a distant database is asked once for much.
-        inbox = self._pipeline.inbox
-        deliveries = self._still_ours(inbox.gather(self._portion.size(hurried=inbox.urgent_lately), 0.5))
+        deliveries = self._still_ours(self._inbox.gather(self._portion.size, 0.5))
         if not deliveries:
             return
         start = time.perf_counter()

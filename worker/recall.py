@@ -5,6 +5,7 @@ from .assignments import Delivery
 from .outcomes import Known, recalled
 from .pipeline import Pipeline
 from .scheduling.pool import Pool
+from .scheduling.translation_memory import TranslationMemory
 from .work import Outcome, Segment
 
 Jobs = list[tuple[Delivery, TranslationJob]]
@@ -14,12 +15,13 @@ Segments = list[tuple[Pool, Segment]]
 class Recall:
     """Divides what comes into outcomes and what is left to translate."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, memory: TranslationMemory) -> None:
         self._pipeline = pipeline
+        self._memory = memory
 
     def from_memory(self, jobs: Jobs) -> tuple[Jobs, list[Outcome]]:
         """Ask the translation memory; raises `TransientError` when it does not answer."""
-        found = self._pipeline.memory.find([job for _, job in jobs]) if jobs else []
+        found = self._memory.find([job for _, job in jobs]) if jobs else []
         identity = self._pipeline.identity
         known = [
             recalled(identity, delivery, job, Known(answer.text, "memory", correction_id=answer.correction_id))

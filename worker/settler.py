@@ -4,6 +4,7 @@ import contextlib
 import queue
 import time
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import structlog
@@ -11,6 +12,7 @@ from sqlalchemy import Engine
 
 from ..errors import TransientError
 from ..failpoints import reached
+from ..schemas.jobs import Lane
 from ..storage.quarantine import QuarantinedRange
 from ..storage.records import PartitionProgress
 from ..storage.settlement import CommitUnknownError, Receipt, Settlement, settle
@@ -24,15 +26,15 @@ from .work import Outcome
 
 log = structlog.get_logger(__name__)
 
-# Bulk outcomes wait so long for others to share a transaction: each costs a flush to disk, whatever it holds.
-LINGER_SECONDS = 0.2
+# Outcomes wait so long for others to share a transaction: each costs a flush to disk, whatever it holds.
+LINGER_SECONDS: Mapping[Lane, float] = {"interactive": 0.0, "bulk": 0.2}
 # One transaction records at most about so many outcomes: enough to share its fixed cost, soon visible.
 SETTLEMENT_ROWS = 1_000
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.1, 5.0
 
 
 class Settler(Stage):
-    """Writes what is finished, in the order in which it finished."""
+    """Writes what is finished of a lane, in the order in which it finished."""
 
     def __init__(
         self,
@@ -40,10 +42,13 @@ class Settler(Stage):
         engine: Engine,
         publisher: EventPublisher,
         cipher: TextCipher | None = None,
+        *,
+        lane: Lane = "bulk",
         linger_seconds: float = 0.0,
     ) -> None:
-        super().__init__("settler", pipeline.stopping)
+        super().__init__(f"{lane} settler", pipeline.stopping)
         self._pipeline = pipeline
+        self._finished = pipeline.finished.of(lane)
         self._engine = engine
         self._publisher = publisher
         self._cipher = cipher
@@ -53,9 +58,7 @@ class Settler(Stage):
 
     def work(self) -> None:
         """Settle everything that is finished by now."""
-        finished = self._pipeline.finished
-        size = self._portion.size(hurried=finished.urgent_lately)
-        outcomes = finished.gather(size, 0.5, self._linger_seconds)
+        outcomes = self._finished.gather(self._portion.size, 0.5, self._linger_seconds)
         assignments = self._pipeline.assignments
         counted = assignments.counted(outcome.delivery for outcome in outcomes)
         self._drop([outcome for outcome, counts in zip(outcomes, counted, strict=True) if not counts])

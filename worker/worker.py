@@ -48,7 +48,7 @@ from .relay import Relay
 from .scheduling.policy import Policy
 from .scheduling.scheduler import Scheduler
 from .scheduling.translation_cache import TranslationCache
-from .scheduling.waiting_room import WaitingRoom
+from .scheduling.waiting_room import LANES, WaitingRoom
 from .settler import LINGER_SECONDS, Settler
 from .shutdown import Shutdown
 from .stage import Stage
@@ -61,6 +61,8 @@ log = structlog.get_logger(__name__)
 CONTACT_SECONDS = 10.0
 # Twice as long as the relay waits in its transaction for acknowledgements, the longest that we are silent in one.
 IDLE_IN_TRANSACTION_SECONDS = 20.0
+# Kept open: two admitters, two settlers, the relay, the leases, and one for what happens now and then.
+DATABASE_CONNECTIONS = 7
 # Leaving the group is a courtesy: after this the others wait for the session timeout instead.
 CLOSE_SECONDS = 5.0
 # Shares of the time for draining: work is finished until the first has passed, recorded and published until the
@@ -90,13 +92,23 @@ class Worker:
         cache = TranslationCache(settings.translation_cache_bytes)
         waiting_room = WaitingRoom(Scheduler(_policy(settings)), cache, metrics)
         cipher = cipher_of(settings.text_keys)
-        self.pipeline = Pipeline(identity, waiting_room, metrics, memory=CorrectionMemory(database, cipher))
+        self.pipeline = Pipeline(identity, waiting_room, metrics)
         admission = Admission(identity, serving.served, SearchOptions(settings.beam_size), self.pipeline.privacy)
         # The relay holds a transaction open while it waits for acknowledgements, so they must come in time.
         publisher = KafkaPublisher(settings.model_copy(update={"delivery_timeout_seconds": 10.0}))
         publisher.check([topic.full_name(settings.topic_prefix) for topic in (RESULTS, DEAD_LETTERS)], CONTACT_SECONDS)
         publisher.check(self._job_topics(), CONTACT_SECONDS)
-        self.admitter = Admitter(self.pipeline, admission, database, settings.dead_letter_fuse)
+        self.admitters = tuple(
+            Admitter(
+                self.pipeline,
+                admission,
+                database,
+                settings.dead_letter_fuse,
+                lane=lane,
+                memory=CorrectionMemory(database, cipher),
+            )
+            for lane in LANES
+        )
         self.engine = EngineStage(
             self.pipeline, serving.devices, _device_policy(settings, len(serving.models)), database
         )
@@ -107,7 +119,10 @@ class Worker:
         if serving.routes is not None:
             served = Served(admission, self.engine, self.shadow, serving.routes, settings.registry_seconds)
             self.registry = RegistryFollower(self.pipeline, database, served, keeping_as_set(settings))
-        self.settler = Settler(self.pipeline, database, publisher, cipher, LINGER_SECONDS)
+        self.settlers = tuple(
+            Settler(self.pipeline, database, publisher, cipher, lane=lane, linger_seconds=LINGER_SECONDS[lane])
+            for lane in LANES
+        )
         self.relay = Relay(self.pipeline, database, publisher, cipher)
         self.privacy_watch = PrivacyWatch(self.pipeline, database)
         self._publisher = publisher
@@ -121,7 +136,7 @@ class Worker:
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        return (self.admitter, self.engine, self.settler, self.relay, self.privacy_watch)
+        return (*self.admitters, self.engine, *self.settlers, self.relay, self.privacy_watch)
 
     @property
     def _every_stage(self) -> tuple[Stage, ...]:
@@ -191,8 +206,13 @@ class Worker:
             return f"{refused} partitions are not read, their topic is not the one we knew: see the log and the runbook"
         if not self.pipeline.assignments.partitions():
             return "no partition is assigned yet"
-        answers = all(stage.database_answers for stage in (self.settler, self.admitter, self.engine))
+        admitted = all(admitter.database_answers for admitter in self.admitters)
+        answers = admitted and self.engine.database_answers and self._settlers_are_answered
         return None if answers else "the database does not answer"
+
+    @property
+    def _settlers_are_answered(self) -> bool:
+        return all(settler.database_answers for settler in self.settlers)
 
     def _job_topics(self) -> list[str]:
         return [topic.full_name(self.settings.topic_prefix) for topic in (JOBS_INTERACTIVE, JOBS_BULK)]
@@ -236,11 +256,11 @@ class Worker:
             if not self._turn_while_draining(broker):
                 break
         # With all of it recorded, others go on at once, while we publish what is owed and end.
-        handed_over = assignments.wait_idle(held, 0.0) and self.settler.database_answers
+        handed_over = assignments.wait_idle(held, 0.0) and self._settlers_are_answered
         closed = handed_over and self._leave(broker, left(RECORD_SHARE) / 2)
         stopped = [stage.stop(left(RECORD_SHARE)) for stage in self.stages]
         if not handed_over:
-            closed = self._leave(broker, left(1.0), release=all(stopped) and self.settler.database_answers)
+            closed = self._leave(broker, left(1.0), release=all(stopped) and self._settlers_are_answered)
         self._publisher.close()
         log.info(
             "drained",
@@ -283,6 +303,7 @@ def run_worker(settings: Settings, serving: Serving, on_started: Callable[[Worke
     database = create_database_engine(
         settings.database_url.get_secret_value(),
         application_name="dragoman-worker",
+        pool_size=DATABASE_CONNECTIONS,
         idle_in_transaction_seconds=IDLE_IN_TRANSACTION_SECONDS,
     )
     require_current(database)

@@ -153,20 +153,15 @@ def test_a_transient_error_is_raised_and_nothing_forgotten_when_the_database_doe
 def pipeline(database: Engine) -> Pipeline:
     """A worker's, with one partition and a cache."""
     policy = Policy(BatchLimits(4096, 256), {"interactive": 0.0, "bulk": 0.0})
-    pipeline = Pipeline(
-        Identity("worker", "group", ""),
-        WaitingRoom(Scheduler(policy), TranslationCache(1_000_000)),
-        memory=CorrectionMemory(database),
-    )
+    pipeline = Pipeline(Identity("worker", "group", ""), WaitingRoom(Scheduler(policy), TranslationCache(1_000_000)))
     pipeline.assignments.add(("jobs.bulk", 0), 1, 0)
     return pipeline
 
 
 def test_a_correction_comes_before_what_the_worker_has_in_its_cache(database: Engine, pipeline: Pipeline) -> None:
     identity = pipeline.identity
-    admitter = Admitter(
-        pipeline, Admission(identity, ServedModels([EchoTranslator()]), SearchOptions()), database, fuse=10
-    )
+    admission = Admission(identity, ServedModels([EchoTranslator()]), SearchOptions())
+    admitter = Admitter(pipeline, admission, database, fuse=10, memory=CorrectionMemory(database))
 
     def admit(offset: int) -> None:
         message = Message("jobs.bulk", 0, offset, None, encode(job()), (), 0.0)
@@ -174,7 +169,7 @@ def test_a_correction_comes_before_what_the_worker_has_in_its_cache(database: En
         admitter.work()
 
     def answer() -> Any:
-        (outcome,) = pipeline.finished.get_nowait()
+        (outcome,) = pipeline.finished.bulk.gather(1, 0.0)
         assert outcome.row is not None
         return outcome.row.target_text, outcome.row.answered_by, outcome.row.correction_id
 

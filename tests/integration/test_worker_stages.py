@@ -248,9 +248,9 @@ def test_partitions_wait_while_the_database_is_away_and_start_where_they_were(be
             assert later.metric("unstarted_partitions") == 2
         finally:
             administrator.execute(text(f"{allow} true"))
-    while later.pipeline.inbox.empty():
+    while later.pipeline.inbox.bulk.empty():
         later.intake.turn(broker)
-    assert [delivery.message.offset for delivery in later.pipeline.inbox.get_nowait()] == [2, 3]
+    assert [delivery.message.offset for delivery in later.pipeline.inbox.bulk.gather(1, 0.0)] == [2, 3]
     assert broker.unstarted() == []
 
 

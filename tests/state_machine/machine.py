@@ -192,7 +192,7 @@ class DeliveryMachine(RuleBasedStateMachine):
     @staticmethod
     def _finish_one(process: Process) -> None:
         """So that there is something to settle."""
-        if process.working and process.pipeline.finished.empty():
+        if process.working and process.pipeline.finished.bulk.empty():
             process.finish(len(process.working) - 1, asks_the_history=False)
 
     def _append(self, partition: Partition, job_id: UUID) -> None:

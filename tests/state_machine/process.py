@@ -63,9 +63,7 @@ class Process:
             self.intake.forget_all()
             self.broker.close(0.0)
             self.broker = MemoryBroker(self.cluster, GROUP, self.intake)
-        inbox = self.pipeline.inbox
-        while not inbox.empty():
-            self.working += inbox.get_nowait()
+        self.working += self.pipeline.inbox.bulk.gather(1_000, 0.0)
 
     def finish(self, place: int, *, asks_the_history: bool) -> None:
         """One message has an outcome, as the admitter or the engine would make it."""
@@ -81,7 +79,7 @@ class Process:
 
     def settle(self) -> None:
         """One round of the settler, if anything is finished; it ends when the outcome is certain."""
-        if not self.pipeline.finished.empty():
+        if not self.pipeline.finished.bulk.empty():
             self.settler.work()
 
     def drain(self) -> None:

@@ -148,8 +148,8 @@ class EngineStage(Stage):
         return not any(keeper.models.has(version) for keeper in self._keepers)
 
     def _is_ahead(self) -> bool:
-        """Whether the settler has enough to do, and nobody waits for an interactive job."""
-        return self._pipeline.finished.has_enough and not self._pipeline.waiting_room.waiting("interactive")
+        """Whether the settler of bulk has enough to do, and nobody waits for an interactive job."""
+        return self._pipeline.finished.bulk.has_enough and not self._pipeline.waiting_room.waiting("interactive")
 
     def _roomiest(self) -> tuple[Keeper, Room] | None:
         rooms = [(keeper, room) for keeper in self._keepers if (room := keeper.room()) is not None]

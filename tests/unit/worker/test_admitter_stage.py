@@ -38,7 +38,7 @@ def admit(pipeline: Pipeline, admitter: Admitter, *messages: Any) -> None:
 
 def test_rejected_messages_go_straight_to_the_settler(build: Any, pipeline: Pipeline, admitter: Admitter) -> None:
     admit(pipeline, admitter, build.message(0, b"no"), build.message(1, None))
-    assert [outcome.delivery.message.offset for outcome in pipeline.finished.get_nowait()] == [0, 1]
+    assert [outcome.delivery.message.offset for outcome in pipeline.finished.bulk.gather(1, 0.0)] == [0, 1]
     assert len(pipeline.waiting_room) == 0
 
 
@@ -46,7 +46,7 @@ def test_what_was_polled_meanwhile_is_admitted_together(build: Any, pipeline: Pi
     first = pipeline.assignments.receive(build.message(0, b"no"))
     pipeline.inbox.put([first] if first else [])
     admit(pipeline, admitter, build.message(1, None))
-    assert [outcome.delivery.message.offset for outcome in pipeline.finished.get_nowait()] == [0, 1]
+    assert [outcome.delivery.message.offset for outcome in pipeline.finished.bulk.gather(1, 0.0)] == [0, 1]
 
 
 def test_deliveries_are_given_back_when_their_partition_is_being_revoked(
@@ -57,7 +57,7 @@ def test_deliveries_are_given_back_when_their_partition_is_being_revoked(
     pipeline.inbox.put([delivery for delivery in deliveries if delivery])
     admitter.work()
     assert pipeline.assignments.wait_idle([build.partition()], 0)
-    assert pipeline.finished.empty()
+    assert pipeline.finished.bulk.empty()
 
 
 def test_the_fuse_blows_when_so_many_messages_in_a_row_are_rejected(
@@ -73,13 +73,13 @@ def test_nothing_of_the_round_is_recorded_when_the_fuse_blows(
 ) -> None:
     with pytest.raises(DeadLetterFuseError):
         admit(pipeline, admitter, *[build.message(offset, b"no") for offset in range(FUSE)])
-    assert pipeline.finished.empty()
+    assert pipeline.finished.bulk.empty()
 
 
 def test_the_fuse_holds_when_jobs_are_only_too_late(build: Any, pipeline: Pipeline, admitter: Admitter) -> None:
     late = [build.job_message(build.job(deadline=LATE), offset) for offset in range(2 * FUSE)]
     admit(pipeline, admitter, *late)
-    assert len(pipeline.finished.get_nowait()) == 2 * FUSE
+    assert len(pipeline.finished.bulk.gather(1, 0.0)) == 2 * FUSE
 
 
 def test_a_job_that_expires_while_it_waits_is_refused_without_the_model(
@@ -91,7 +91,7 @@ def test_a_job_that_expires_while_it_waits_is_refused_without_the_model(
     pipeline.waiting_room.add([(Pool("en", "fr", "echo@0", 4, 1.0), came)])
     pipeline.inbox.put([])
     admitter.work()
-    (outcome,) = pipeline.finished.get_nowait()
+    (outcome,) = pipeline.finished.bulk.gather(1, 0.0)
     assert outcome.row is not None
     assert (outcome.row.status, outcome.row.reason) == ("rejected", "deadline_passed")
     assert len(pipeline.waiting_room) == 0

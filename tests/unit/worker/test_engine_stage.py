@@ -64,7 +64,7 @@ def waiting(build: Any, *texts: str, suspect: str | None = None, **changes: Any)
 
 def one_round(pipeline: Pipeline, translator: EchoTranslator) -> list[Outcome]:
     EngineStage(pipeline, [LocalDevice(translator)], POLICY).work()
-    return [outcome for _ in range(pipeline.finished.qsize()) for outcome in pipeline.finished.get_nowait()]
+    return pipeline.finished.bulk.gather(1_000, 0.0)
 
 
 def by_text(outcomes: list[Outcome]) -> dict[str | None, tuple[str, int]]:
@@ -124,7 +124,7 @@ def test_nothing_is_given_up_when_the_model_fails_on_every_text(build: Any) -> N
     pipeline = waiting(build, "a", "b")
     with pytest.raises(ModelBrokenError, match="RuntimeError on a plain word"):
         EngineStage(pipeline, [LocalDevice(Poisoned(broken=True))], POLICY).work()
-    assert pipeline.finished.empty()
+    assert pipeline.finished.bulk.empty()
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_a_translation_is_remembered_for_the_next_job_with_the_same_pieces(build
 @pytest.mark.parametrize(("lane", "wait"), [("bulk", 1), ("interactive", 0)])
 def test_bulk_segments_wait_while_the_settler_has_enough(build: Any, lane: str, wait: int) -> None:
     pipeline = waiting(build, "text", lane=lane)
-    pipeline.finished.gather(1, 0.0)
+    pipeline.finished.bulk.gather(1, 0.0)
     pipeline.finished.put([Outcome(build.delivery(build.message(99), pipeline.assignments))])
 
     EngineStage(pipeline, [LocalDevice(EchoTranslator())], POLICY).work()

@@ -53,8 +53,7 @@ class Bench:
             deliveries = [self.pipeline.assignments.receive(message) for message in self.broker.poll(0)]
             self.desk.turn(self.broker)
             offsets += [delivery.message.offset for delivery in deliveries if delivery]
-            while not self.pipeline.inbox.empty():
-                offsets += [delivery.message.offset for delivery in self.pipeline.inbox.get_nowait()]
+            offsets += [delivery.message.offset for delivery in self.pipeline.inbox.bulk.gather(1_000, 0.0)]
         return offsets
 
 
@@ -86,7 +85,7 @@ def test_a_range_is_passed_and_its_neighbours_are_read_when_a_probe_has_found_it
     skipped = QuarantinedRange(*bench.partition, 2, 3, "unreadable")
     bench.found = [Found((skipped,), 4)]
     assert bench.turn(9) == [0, 1, 4, 5]
-    (outcome,) = bench.pipeline.finished.get_nowait()
+    (outcome,) = bench.pipeline.finished.bulk.gather(1, 0.0)
     assert outcome.quarantined == skipped
 
 
@@ -96,7 +95,7 @@ def test_progress_passes_a_range_only_when_it_and_all_before_it_are_finished(ben
     assignments = bench.pipeline.assignments
     first = [assignments.receive(message) for message in bench.broker.poll(0)]
     bench.turn(8)
-    (outcome,) = bench.pipeline.finished.get_nowait()
+    (outcome,) = bench.pipeline.finished.bulk.gather(1, 0.0)
     assert assignments.finish([outcome.delivery])[0].next_offset == 0
     assert assignments.finish([delivery for delivery in first if delivery])[0].next_offset == 4
 
@@ -129,7 +128,7 @@ def test_what_a_probe_found_is_dropped_when_the_partition_is_no_longer_ours(benc
     bench.turn(1)
     bench.pipeline.assignments.remove([bench.partition])
     bench.turn(8)
-    assert bench.pipeline.finished.empty()
+    assert bench.pipeline.finished.bulk.empty()
 
 
 def test_the_client_is_given_up_when_kafka_has_no_such_offset(bench: Bench) -> None:

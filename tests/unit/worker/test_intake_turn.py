@@ -47,11 +47,9 @@ class Bench:
         """Offsets that one turn hands over."""
         self.intake.turn(self.broker)
         inbox = self.pipeline.inbox
-        return [] if inbox.empty() else [delivery.message.offset for delivery in self._keep(inbox.get_nowait())]
-
-    def _keep(self, deliveries: Any) -> Any:
-        self.deliveries = deliveries
-        return deliveries
+        if deliveries := inbox.interactive.gather(1, 0.0) + inbox.bulk.gather(1, 0.0):
+            self.deliveries = deliveries
+        return [delivery.message.offset for delivery in deliveries]
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Jobs that are answered without the model."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +10,7 @@ from dragoman.schemas.jobs import TranslationJob
 from dragoman.worker.pipeline import Pipeline
 from dragoman.worker.recall import Recall
 from dragoman.worker.scheduling.pool import Pool
-from dragoman.worker.scheduling.translation_memory import Found
+from dragoman.worker.scheduling.translation_memory import EmptyMemory, Found
 
 CORRECTION = UUID(int=1)
 FRENCH = Pool("en", "fr", "echo@0", 4, 1.0)
@@ -31,9 +30,9 @@ def items(build: Any, pipeline: Pipeline, *texts: str) -> list[Any]:
 
 
 def test_jobs_that_the_memory_knows_are_answered_and_the_others_left(build: Any) -> None:
-    pipeline = replace(build.pipeline(), memory=Corrections())
+    pipeline: Pipeline = build.pipeline()
     jobs = items(build, pipeline, "Hello.", "Good night.")
-    rest, (outcome,) = Recall(pipeline).from_memory(jobs)
+    rest, (outcome,) = Recall(pipeline, Corrections()).from_memory(jobs)
     assert rest == jobs[1:]
     assert outcome.row is not None
     assert (outcome.row.target_text, outcome.row.model_version_id, outcome.row.batch_id) == ("Bonjour.", None, None)
@@ -49,7 +48,7 @@ def test_segments_that_the_cache_knows_are_answered_and_the_others_left(build: A
         for number, (delivery, job) in enumerate(items(build, pipeline, "Hello.", "Good night."))
     ]
     pipeline.waiting_room.answered(FRENCH, [(segments[0][1], Translation("Salut.", -0.5, 1, 3))])
-    rest, (outcome,) = Recall(pipeline).from_cache(segments)
+    rest, (outcome,) = Recall(pipeline, EmptyMemory()).from_cache(segments)
     assert rest == segments[1:]
     result = decode_result(outcome.events[0].payload)
     assert (result.translation, result.score, result.model_version, result.target_pieces) == (
@@ -66,5 +65,6 @@ def test_segments_that_the_cache_knows_are_answered_and_the_others_left(build: A
 def test_nothing_is_asked_of_an_empty_memory(build: Any) -> None:
     pipeline: Pipeline = build.pipeline()
     jobs = items(build, pipeline, "Hello.")
-    assert Recall(pipeline).from_memory(jobs) == (jobs, [])
-    assert Recall(pipeline).from_memory([]) == ([], [])
+    recall = Recall(pipeline, EmptyMemory())
+    assert recall.from_memory(jobs) == (jobs, [])
+    assert recall.from_memory([]) == ([], [])

@@ -89,7 +89,7 @@ class Bench:
             assert time.monotonic() < deadline, f"{len(found)} of {count} outcomes came"
             if self.stage.failure is not None:
                 raise self.stage.failure
-            found += self.pipeline.finished.gather(count, 0.2)
+            found += self.pipeline.finished.bulk.gather(count, 0.2)
         return found
 
     def ended(self, texts: list[str]) -> dict[str | None, str]:

@@ -97,8 +97,7 @@ class Desk:
         self.keeper.turn(0.0)
 
     def outcomes(self) -> list[Outcome]:
-        queue = self.pipeline.finished
-        return [outcome for _ in range(queue.qsize()) for outcome in queue.get_nowait()]
+        return self.pipeline.finished.bulk.gather(1_000, 0.0)
 
     def ended(self) -> dict[str | None, str]:
         return {outcome.row.source_text: outcome.row.status for outcome in self.outcomes() if outcome.row}
