@@ -15,6 +15,7 @@ from ..errors import DragomanError, TransientError
 from ..failpoints import reached
 from .broker import Broker, ClientLostError, Position
 from .fault_desk import FaultDesk
+from .interpreter_turns import InterpreterTurns
 from .leasing import Leasing
 from .message import Partition
 from .pipeline import Pipeline
@@ -50,6 +51,7 @@ class Intake:
         self._leasing = Leasing(pipeline, engine)
         self._limits = limits
         self._desk = desk or FaultDesk(pipeline)
+        self._turns = InterpreterTurns()
         self._lease_tried_at_seconds = 0.0
         self._held: frozenset[str] = frozenset()
         self._failure: DragomanError | None = None
@@ -71,6 +73,7 @@ class Intake:
         self.last_poll_seconds = time.monotonic()
         self._lease_again(broker)
         deliveries = self._pipeline.assignments.receive_all(broker.poll(POLL_SECONDS))
+        self._turns.saw(interactive=any(delivery.is_interactive for delivery in deliveries))
         if deliveries:
             self._pipeline.metrics.polled.inc(len(deliveries))
             self._pipeline.inbox.put(deliveries)

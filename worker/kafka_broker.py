@@ -34,8 +34,8 @@ from .unreadable import UNREADABLE
 
 log = structlog.get_logger(__name__)
 
-# Messages taken from the client at once.
-POLL_MESSAGES = 500
+# Messages taken from the client at once: while they are handed over, one of another lane waits.
+POLL_MESSAGES = 200
 # Broker's words for a group that a member of the protocol `consumer` cannot join; a fatal error has no code for it.
 NO_SUCH_GROUP = "The group id does not exist"
 # The client gave up: polled too late, or fenced.

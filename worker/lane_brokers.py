@@ -11,7 +11,7 @@ from typing import TypeVar
 from .broker import Broker, Position, ReadFault
 from .message import Message, Partition
 
-# How long a turn waits for the first lane when nothing came in the last one: the others are not looked at meanwhile.
+# How long a turn waits for the first lane when nothing comes: the others are not looked at meanwhile.
 WAIT_SECONDS = 0.05
 
 Value = TypeVar("Value")
@@ -26,9 +26,9 @@ class LaneBrokers:
 
     def poll(self, timeout_seconds: float) -> list[Message]:
         first, *others = self._brokers.values()
-        messages = first.poll(0.0 if self._something_came else min(timeout_seconds, WAIT_SECONDS))
-        for broker in others:
-            messages += broker.poll(0.0)
+        # The most urgent lane last: a message of it that comes while others are polled need not wait for the next turn.
+        messages = [message for broker in others for message in broker.poll(0.0)]
+        messages += first.poll(0.0 if messages or self._something_came else min(timeout_seconds, WAIT_SECONDS))
         self._something_came = bool(messages)
         return messages
 

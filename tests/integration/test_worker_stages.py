@@ -97,9 +97,9 @@ class Bench:
         identity, translator = Identity("worker", GROUP, ""), EchoTranslator()
         policy = Policy(BatchLimits(4096, 256), {"interactive": 0.0, "bulk": 0.0})
         self.pipeline = Pipeline(identity, WaitingRoom(Scheduler(policy)))
-        admission = Admission(identity, ServedModels([translator]), SearchOptions())
+        self.admission = Admission(identity, ServedModels([translator]), SearchOptions())
         self.intake = Intake(self.pipeline, self.database, IntakeLimits(1_000, 1_000_000, 0.0))
-        self.admitter = Admitter(self.pipeline, admission, self.database, fuse=1_000)
+        self.admitter = Admitter(self.pipeline, self.admission, self.database, fuse=1_000)
         self.engine = EngineStage(self.pipeline, [LocalDevice(translator)], POLICY, self.database)
         self.settler = Settler(self.pipeline, self.database, self.publisher)
         self.relay = Relay(self.pipeline, self.database, self.publisher)
@@ -322,3 +322,23 @@ def test_the_answer_of_a_no_trace_job_never_lies_in_the_outbox(bench: Bench) -> 
     bench.settler.work()
     assert (bench.value(HISTORY), bench.value(EVENTS), len(bench.publisher.messages)) == (2, 0, 2)
     assert bench.values(NEXT_OFFSETS)[0] == 2
+
+
+def test_an_interactive_job_is_recorded_while_bulk_waits_for_a_lock(bench: Bench) -> None:
+    urgent = ("jobs.interactive", 0)
+    bench.cluster = MemoryCluster([ZERO, urgent])
+    bench.publish(1)
+    bench.publish(1, urgent, lane="interactive")  # the same text: it shares the translation of the bulk job
+    bench.intake.turn(bench.join())
+    bench.admitter.work()
+    Admitter(bench.pipeline, bench.admission, bench.database, fuse=1_000, lane="interactive").work()
+    bench.engine.work()
+    settlers = [bench.settler, Settler(bench.pipeline, bench.database, bench.publisher, lane="interactive")]
+    with transaction(bench.database) as other:
+        other.execute(text("SELECT FROM ingest_lease WHERE topic = 'jobs.bulk' FOR UPDATE"))
+        for settler in settlers:
+            settler.start()
+        wait_until(lambda: bench.values("SELECT lane FROM translation") == ["interactive"], "it is recorded")
+    wait_until(lambda: bench.value(HISTORY) == 2, "bulk is recorded too")
+    assert all(settler.stop(10.0) for settler in settlers)
+    assert bench.value("SELECT count(DISTINCT batch_id) FROM translation") == 1
