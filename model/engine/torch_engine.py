@@ -35,7 +35,7 @@ class TorchEngine(Engine):
     """
 
     has_own_weights = False
-    takes_shortlists = False
+    takes_shortlists = True
     pads = True
 
     def __init__(
@@ -71,7 +71,7 @@ class TorchEngine(Engine):
         possible = []
         for request in requests:
             try:
-                self._batch.lane_of(request)
+                self._batch.check(request)
             except ConfigurationError as error:
                 fail([request], error)
             else:
