@@ -16,8 +16,10 @@ from dragoman.model.engine.engine import Engine
 from dragoman.model.engine.limits import EngineLimits
 from dragoman.model.engine.peer_process import CTranslate2Settings, PeerSide
 from dragoman.model.interchange.ctranslate2 import Quantization, export_ctranslate2
+from dragoman.model.vocabularies.vocabulary import END
 
 MARIAN = Path(__file__).parent / "peers" / "marian_generate.py"
+SHORTLIST_PIECES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +71,13 @@ class Sides:
             CTranslate2Settings(str(folder), "cpu", precision, self.options.threads, use_vmap=bool(shortlist))
         )
 
-    def ctranslate2_on(self, device: str, precision: Quantization, batch_rows: int) -> PeerSide:
-        """CTranslate2 on a GPU, which cuts what it gets into batches of so many segments."""
-        folder = self.exported(precision)
+    def ctranslate2_on(
+        self, device: str, precision: Quantization, batch_rows: int, shortlist: Sequence[int] = ()
+    ) -> PeerSide:
+        """CTranslate2 on a GPU, which cuts what it gets into batches of so many segments; see `ctranslate2`."""
+        folder, threads = self.exported(precision, shortlist), self.options.threads
         return self._started(
-            CTranslate2Settings(str(folder), device, precision, self.options.threads, batch_rows=batch_rows)
+            CTranslate2Settings(str(folder), device, precision, threads, batch_rows, use_vmap=bool(shortlist))
         )
 
     def marian(self, precision: str) -> PeerSide:
@@ -102,3 +106,11 @@ class Sides:
 
     def _started(self, settings: CTranslate2Settings) -> PeerSide:
         return self._stack.enter_context(PeerSide.ctranslate2(settings))
+
+
+def shortlist(pieces: int, count: int) -> list[int]:
+    """END and other pieces of a vocabulary of so many, at equal distances, `count` together; none if that is 0."""
+    if not count:
+        return []
+    first, count = END + 1, min(count, pieces // 2)
+    return [END, *(first + place * (pieces - first) // (count - 1) for place in range(count - 1))]

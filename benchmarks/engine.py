@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from dragoman.benchmarks import _engine_gpu as gpu
-from dragoman.benchmarks._engine_sides import Options, Sides
+from dragoman.benchmarks._engine_sides import SHORTLIST_PIECES, Options, Sides, shortlist
 from dragoman.benchmarks._prerequisites import require
 from dragoman.benchmarks._table import Row, row, show
 from dragoman.compose.demo.demo import SENTENCES
@@ -34,9 +34,7 @@ from dragoman.model.memory import keep_freed_memory
 from dragoman.model.shipped import default_checkpoint, find_checkpoint, shipped_checkpoints
 from dragoman.model.translator import Translator
 from dragoman.model.vocabularies.subwords import LANGUAGE_PIECE
-from dragoman.model.vocabularies.vocabulary import END
 
-SHORTLIST_PIECES = 2000
 # Marian's tiny 8-bit student of Bergamot, one thread, as published; its network is smaller than ours.
 PUBLISHED_SENTENCES_PER_SECOND = 63.0
 STUDENT_BATCH_ROWS = (32, 64, 128)
@@ -73,7 +71,7 @@ def against_ctranslate2(sides: Sides, names: list[str]) -> list[Row]:
 
 
 def _case(sides: Sides, name: str, case: Case) -> Row:
-    pieces = _shortlist(sides.pieces, case.shortlist)
+    pieces = shortlist(sides.pieces, case.shortlist)
     peer = sides.ctranslate2("int8", pieces)
     engine = sides.engine(case.rows * case.beam_size)
     ours = EngineSide(engine, np.array(pieces, np.int32) if pieces else None)
@@ -82,14 +80,6 @@ def _case(sides: Sides, name: str, case: Case) -> Row:
     engine.close()
     medians = compared.median(ours.name), compared.median(peer.name)
     return row(name, medians, compared.ratios(ours.name, peer.name), (f"tokens/s, {peer.name}", case.goal))
-
-
-def _shortlist(pieces: int, count: int) -> list[int]:
-    """END and other pieces of the vocabulary at equal distances, `count` together; none if that is 0."""
-    if not count:
-        return []
-    first, count = END + 1, min(count, pieces // 2)
-    return [END, *(first + place * (pieces - first) // (count - 1) for place in range(count - 1))]
 
 
 def against_transformers(sides: Sides, _: list[str]) -> list[Row]:

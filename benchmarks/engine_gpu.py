@@ -6,9 +6,11 @@
 Wheels are all it needs: PyTorch with CUDA, CTranslate2, and the cuBLAS 12 that CTranslate2 opens. It prints
 
 - whether float32 gives what the reference on the CPU gives (`gpu-same-float32`, 5,000 segments, but for ties; and
-  greedy and beam search with options), and whether fixed shapes give the same bits in two orders: ends with 1 if not;
+  greedy and beam search with options and shortlists), and whether fixed shapes give the same bits in two orders: ends
+  with 1 if not;
 - `gpu-greedy`, `gpu-beam4`, `gpu-b1`: bfloat16 beside CTranslate2 float16 at its best batch size, the same weights and
-  forced lengths, in turns; `gpu-share-of-peak` and `gpu-busy-share` (see `benchmarks/engine.py`);
+  forced lengths, in turns; `gpu-greedy-shortlist`: both with a shortlist of 2,000; `gpu-share-of-peak` and
+  `gpu-busy-share` (see `benchmarks/engine.py`);
 - `gpu-fixed-shapes`: what it costs that a translation is the same bits in any batch; `gpu-graphs`: what graphs bring.
 
 --quick runs the same with tiny networks, on a CPU too (`--device cpu`), to see that it runs: its figures mean nothing.

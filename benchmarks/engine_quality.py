@@ -6,14 +6,15 @@
 Translates Tatoeba's development sets, every direction of each shipped checkpoint, by the reference (plain PyTorch) and
 by the engines. `same-...`: share of segments with the same translation, piece for piece. `score-...`: the largest
 difference between the scores of the same translation. `bleu-...` and `chrf-...`: the largest difference over the
-directions, without its sign. Of a checkpoint that has a shortlist also `coverage`: the share of pieces in the first
-references that the shortlist of their source allows.
+directions, without its sign. Of a checkpoint that has a shortlist also `...-shortlist-...`: an engine with it beside
+the reference with it; `...-shortened-...`: the reference with it beside the reference without; and `coverage`: the
+share of pieces in the first references that the shortlist of their source allows.
 """
 
 import argparse
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dragoman.benchmarks._prerequisites import corpus
@@ -62,12 +63,11 @@ def test_sets(pairs: tuple[tuple[str, str], ...], segments: int) -> Iterator[tup
         yield (source, target), whole.sample(segments, 1)
 
 
-def by_reference(folder: Path, options: argparse.Namespace) -> list[Direction]:
-    """The directions of a checkpoint through plain PyTorch."""
+def by_reference(folder: Path, segments: int, search: SearchOptions) -> list[Direction]:
+    """The directions of a checkpoint, so many segments of each, through plain PyTorch."""
     translator = Translator.load(folder, "cpu", "reference")
-    search = SearchOptions(beam_size=options.beam_size)
     found = []
-    for pair, test_set in test_sets(translator.pairs, options.segments):
+    for pair, test_set in test_sets(translator.pairs, segments):
         start = time.perf_counter()
         translations = translator.translate(test_set.sources, search, target=pair[1])
         quality = score([translation.text for translation in translations], test_set.references)
@@ -131,19 +131,30 @@ def coverage(translator: Translator, directions: list[Direction]) -> float:
 
 def measured(folder: Path, options: argparse.Namespace) -> list[Row]:
     """All rows of one checkpoint."""
-    directions = by_reference(folder, options)
-    search, rows = SearchOptions(beam_size=options.beam_size), []
+    whole = SearchOptions(beam_size=options.beam_size)
+    directions = by_reference(folder, options.segments, whole)
+    rows = of_engines(folder, directions, whole, options)
+    translator = Translator.load(folder, "cpu", "reference")
+    if translator.checkpoint.shortlist is not None:
+        short = replace(whole, vocabulary="shortlist")
+        shortened = by_reference(folder, options.segments, short)
+        rows += of_engines(folder, shortened, short, options)
+        run = Run(tuple(one.translations for one in shortened), tuple(one.quality for one in shortened))
+        rows += compared(f"shortened-{folder.name}", directions, run, "printed")
+        rows.append(figure(f"coverage-{folder.name}", coverage(translator, directions), ("of the pieces", "printed")))
+    return rows
+
+
+def of_engines(
+    folder: Path, directions: list[Direction], search: SearchOptions, options: argparse.Namespace
+) -> list[Row]:
+    """How near each engine is to the reference, both with the same options."""
+    rows = []
     for arithmetic in [ARITHMETICS[name] for name in options.arithmetic or ARITHMETICS]:
         goal = "1" if arithmetic[1] == "float32" else "printed"
         run = by_engine(folder, arithmetic, directions, search)
-        rows += compared(f"{'-'.join(arithmetic)}-{folder.name}", directions, run, goal)
-    translator = Translator.load(folder, "cpu")
-    if translator.checkpoint.shortlist is not None:
-        short = SearchOptions(beam_size=options.beam_size, vocabulary="shortlist")
-        run = by_engine(folder, ("native", "float32"), directions, short)
-        rows += compared(f"shortlist-{folder.name}", directions, run, "printed")
-        rows.append(figure(f"coverage-{folder.name}", coverage(translator, directions), ("of the pieces", "printed")))
-    translator.close()
+        told = [*arithmetic, *(["shortlist"] if search.vocabulary == "shortlist" else []), folder.name]
+        rows += compared("-".join(told), directions, run, goal)
     return rows
 
 

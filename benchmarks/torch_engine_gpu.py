@@ -3,11 +3,12 @@
     .venv/bin/python benchmarks/torch_engine_gpu.py [--json FILE]
 
 It needs one GPU, PyTorch with CUDA, and less than 8 minutes. First it compares float32 with the reference on the CPU,
-greedy and with a beam, and in steps of one shape bit for bit in two orders; it ends with 1 if they differ by more than
-a tie. Then it decodes a network of OPUS-MT's shape with random weights (12 layers, width 512, 58,101 pieces) in
-bfloat16, sources and translations of 32 pieces each, with as many segments at a time as each line says. Steps as
-graphs, steps launched one by one, and steps of one fixed shape stand beside each other. `arithmetic` is the share of
-the fastest matrix product of this device, measured here; `busy` the share of the time in which kernels run.
+greedy and with a beam, with and without shortlists, and in steps of one shape bit for bit in two orders; it ends with 1
+if they differ by more than a tie. Then it decodes a network of OPUS-MT's shape with random weights (12 layers, width
+512, 58,101 pieces) in bfloat16, sources and translations of 32 pieces each, with as many segments at a time as each
+line says. Steps as graphs, steps launched one by one, and steps of one fixed shape stand beside each other.
+`arithmetic` is the share of the fastest matrix product of this device, measured here; `busy` the share of the time in
+which kernels run.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from dragoman.benchmarks._opus_shape import OPUS_BASE
 from dragoman.model.architectures.transformer import Transformer, TransformerConfig
@@ -32,6 +34,8 @@ from dragoman.model.vocabularies.vocabulary import END
 SMALL = replace(OPUS_BASE, vocabulary_size=4_001, width=128, heads=4, feed_forward=256, max_positions=128)
 SOURCE_PIECES = TARGET_PIECES = 32
 ROOM = 64
+# A shortlist that is checked has every so many-th piece.
+SHORTLIST_STEP = 7
 # Two hypotheses whose scores differ by less are a tie, which rounding decides.
 TIE = 1e-3
 GREEDY, BEAM = SearchOptions(beam_size=1), SearchOptions(beam_size=4, n_best=4)
@@ -79,7 +83,7 @@ def requests_of(count: int, options: SearchOptions, vocabulary_size: int, length
 
 def answers(engine: TorchEngine, requests: Sequence[Request]) -> list[tuple[Hypothesis, ...]]:
     """The hypotheses of all requests, submitted at once."""
-    fresh = [Request(one.source, one.options, one.limit, tuple) for one in requests]
+    fresh = [Request(one.source, one.options, one.limit, tuple, shortlist=one.shortlist) for one in requests]
     engine.submit(fresh)
     return [request.future.result() for request in fresh]
 
@@ -90,7 +94,9 @@ def references(network: Transformer, requests: Sequence[Request]) -> list[list[H
     for request in requests:
         with torch.inference_mode():
             state = network.start(torch.tensor([request.source]))
-        found += search(network.step, state, Rows((request.limit,), torch.device("cpu")), request.options)
+        allowed = () if request.shortlist is None else (request.shortlist,)
+        rows = Rows((request.limit,), torch.device("cpu"), allowed=allowed)
+        found += search(network.step, state, rows, request.options)
     return found
 
 
@@ -106,13 +112,14 @@ def count_differences(found: Sequence[Sequence[Hypothesis]], expected: Sequence[
 def is_right(device: torch.device, count: int = 24) -> bool:
     """Compare the engine on `device` with the reference on the CPU, in float32, and fixed shapes with themselves.
 
-    There are `count` segments for each of a few options.
+    There are `count` segments for each of a few options, every other one with a shortlist.
     """
     launch: Launch = "graphs" if device.type == "cuda" else "eager"
+    shortlist = np.arange(END, SMALL.vocabulary_size, SHORTLIST_STEP, dtype=np.int32)
     requests = [
-        request
+        replace(request, shortlist=shortlist) if place % 2 else request
         for options in (GREEDY, BEAM, replace(BEAM, length_penalty=0.6, min_pieces=5))
-        for request in requests_of(count, options, SMALL.vocabulary_size, (1, 40))
+        for place, request in enumerate(requests_of(count, options, SMALL.vocabulary_size, (1, 40)))
     ]
     expected = references(network_of(SMALL), requests)
     settings = replace(DeviceSettings.of(device, "float32"), launch=launch, runs_in_flight=2, rows=32)

@@ -1,9 +1,10 @@
 """The core in C: a Transformer with packed weights on the CPU. Knows parameters of our Transformer and the C calls.
 
 Weights are float32 or 8-bit integers, one scale an output (`weights.quantised`: a checkpoint stored as int8 gives back
-its own codes). Beside 8-bit weights, rows are 16-bit integers with one scale a row and sums are exact, so that the only
-error is that of the weights. Nothing is padded, every sum has an order of its own: a row's result is bit for bit the
-same whatever its neighbours, and whatever the number of threads.
+its own codes). Beside 8-bit weights rows are integers too, with one scale a row: of 8 bits, 7 without VNNI (`int8`), or
+of 16 bits, whose sums are exact, so that the only error is that of the weights (`int8-exact`). Nothing is padded, every
+sum has an order of its own: a row's result is bit for bit the same whatever its neighbours, and whatever the number of
+threads.
 """
 
 import ctypes

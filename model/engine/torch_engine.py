@@ -35,7 +35,7 @@ class TorchEngine(Engine):
     """
 
     has_own_weights = False
-    takes_shortlists = False
+    takes_shortlists = True
     pads = True
 
     def __init__(
@@ -71,7 +71,7 @@ class TorchEngine(Engine):
         possible = []
         for request in requests:
             try:
-                self._batch.lane_of(request)
+                self._batch.check(request)
             except ConfigurationError as error:
                 fail([request], error)
             else:
@@ -108,14 +108,17 @@ class TorchEngine(Engine):
             if not self._batch.is_empty:
                 self._count()
             for request, found in self._batch.advance():
+                self.occupancy.segments += 1
                 deliver(request, found)
         if self._batch.is_empty:
             self._waiting.wait(IDLE_SECONDS)
 
     def _count(self) -> None:
+        """Count a run as a step; lanes that stand still have no rows that could be in use."""
+        shapes = [(lane.shape, len(lane.live)) for lane in self._batch.lanes if lane.live]
         self.occupancy.steps += 1
-        self.occupancy.places += self.settings.rows
-        self.occupancy.rows += sum(len(lane.live) * lane.shape.beam_size for lane in self._batch.lanes)
+        self.occupancy.places += sum(shape.segments * shape.beam_size for shape, _ in shapes)
+        self.occupancy.rows += sum(live * shape.beam_size for shape, live in shapes)
 
     def _admit(self) -> None:
         free = {lane: lane.free for lane in self._batch.lanes}

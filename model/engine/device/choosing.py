@@ -84,9 +84,12 @@ class _Together:
 
 
 def _candidates(state: LaneState, extent: Extent, scores: Tensor, width: int) -> _Candidates:
-    """The likeliest allowed pieces of each row, by the network's own probabilities."""
+    """The likeliest allowed pieces of each row, by the network's own probabilities over those of its shortlist."""
     segments, rows = extent.segments, state.pieces.shape[1]
     position = state.position[:segments, None]
+    if extent.shortlists:
+        # Before the sum, so that what may not come has no share of the probability.
+        scores.view(segments, rows, -1).masked_fill_(state.forbidden[:segments, None], NEVER)
     norms = scores.logsumexp(-1, keepdim=True)  # (N, 1)
     forced = state.prefix[:segments].gather(1, position)  # (B, 1)
     forced_rows = forced.clamp_min(0).expand(segments, rows).reshape(-1, 1)

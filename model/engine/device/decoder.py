@@ -19,11 +19,15 @@ from .lane_state import NEVER, LaneState
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """The part of a lane's buffers that a step looks at: the first so many segments and positions."""
+    """The part of a lane's buffers that a step looks at: the first so many segments and positions.
+
+    It looks at `shortlists` only where a segment has one: a pass over all scores, which others need not pay for.
+    """
 
     segments: int
     source: int
     target: int
+    shortlists: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ...decoding import Hypothesis
-from ...vocabularies.vocabulary import BEGIN
+from ...vocabularies.vocabulary import BEGIN, END
 from ..request import Request
 from .choosing import take_beams, take_likeliest
 from .decoder import Decoder, Extent
@@ -100,6 +101,7 @@ class Lane:
         opening = _opening([segment.request for segment in segments], self.shape.target)
         moved = Opening(*(self._streams.to_device(getattr(opening, field.name)) for field in fields(Opening)))
         self._state.open(self._slots_of(segments), moved, BEGIN)
+        self._shortlist(segments)
         self._live.update(dict.fromkeys(segments))
 
     def launch(self) -> None:
@@ -145,6 +147,15 @@ class Lane:
             raise RuntimeError("a lane was used before it was allocated")
         return self._kept
 
+    def _shortlist(self, segments: Sequence[Segment]) -> None:
+        """Let those that have a shortlist take only what is on it; others cost nothing here."""
+        listed = [(one, one.request.shortlist) for one in segments if one.request.shortlist is not None]
+        if listed:
+            # 64 bits: slots times pieces may be more than 32 hold.
+            places = [pieces + np.int64(one.slot * self.shape.vocabulary) for one, pieces in listed]
+            on_device = self._streams.to_device(torch.from_numpy(np.concatenate(places)))
+            self._state.shortlist(self._slots_of([one for one, _ in listed]), on_device)
+
     def _forget(self, segment: Segment) -> None:
         del self._live[segment]
         self._slots.give(segment.slot)
@@ -158,8 +169,10 @@ class Lane:
         times = self._settings.steps_per_run
         source = max(len(segment.request.source) for segment in self._live)
         target = max(min(segment.steps + times, segment.request.limit + 1) for segment in self._live)
-        segments = max(segment.slot for segment in self._live) + 1
-        return Extent(*map(fitting, self._grid, (segments, source, target)))
+        needed = max(segment.slot for segment in self._live) + 1, source, target
+        segments, source, target = map(fitting, self._grid, needed)
+        shortlists = any(segment.request.shortlist is not None for segment in self._live)
+        return Extent(segments, source, target, shortlists)
 
     def _compact(self) -> None:
         """Move segments to lower slots where that makes the steps smaller."""
@@ -216,9 +229,16 @@ def _opening(requests: Sequence[Request], positions: int) -> Opening:
         prefix[row, : len(one.prefix)] = torch.tensor(one.prefix, dtype=torch.int64)
     return Opening(
         source_length=torch.tensor([len(request.source) for request in requests]),
-        min_pieces=torch.tensor([min(request.options.min_pieces, request.limit) for request in requests]),
+        min_pieces=torch.tensor([_fewest_pieces(request) for request in requests]),
         limit=torch.tensor([request.limit for request in requests]),
         beam_size=torch.tensor([one.beam_size for one in options]),
         length_penalty=torch.tensor([one.length_penalty for one in options], dtype=torch.float32),
         prefix=prefix,
     )
+
+
+def _fewest_pieces(request: Request) -> int:
+    """How many pieces come before END; none where there is nothing but END (the marks before it never come)."""
+    if request.shortlist is not None and request.shortlist[-1] <= END:
+        return 0
+    return min(request.options.min_pieces, request.limit)

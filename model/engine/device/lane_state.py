@@ -1,9 +1,9 @@
 """The static buffers of a lane: everything that decoding remembers of its segments. Knows no network and no strategy.
 
 Letters: L layers, B segments there is room for, K rows each, S source and T target positions there is room for, D
-width, H heads, d = D/H, M segments that are opened or moved. The rows of a segment are never reordered: the keys and
-values that a row of a beam has written stay where they are, and `ancestors` says which of them each row goes on from.
-So attention reads the cache of a segment once for all its rows, and a step moves no keys.
+width, H heads, d = D/H, V vocabulary padded to blocks, M segments that are opened or moved. The rows of a segment are
+never reordered: the keys and values that a row of a beam has written stay where they are, and `ancestors` says which of
+them each row goes on from. So attention reads the cache of a segment once for all its rows, and a step moves no keys.
 """
 
 from dataclasses import dataclass, fields
@@ -30,6 +30,7 @@ class LaneShape:
     layers: int
     heads: int
     width: int
+    vocabulary: int
     dtype: torch.dtype
 
     @property
@@ -40,7 +41,7 @@ class LaneShape:
         tables = self.target * (13 * self.beam_size + 8)
         # six numbers of the segment, five of each row, and whether it is done
         numbers = 5 * 8 + 4 + 1 + (8 + 5 * 4) * self.beam_size
-        return keys_values * (self.source + self.target * self.beam_size) + tables + numbers
+        return keys_values * (self.source + self.target * self.beam_size) + tables + numbers + self.vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class LaneState:
     limit: Tensor  # (B,)
     beam_size: Tensor  # (B,): up to K
     length_penalty: Tensor  # (B,)
+    forbidden: Tensor  # (B, V): True: a piece that is not on the segment's shortlist; without one never
     # What came out: at each position, of each row, its piece, the row before it, and what the piece added.
     trail_pieces: Tensor  # (B, T, K)
     trail_parents: Tensor  # (B, T, K)
@@ -123,6 +125,7 @@ class LaneState:
             limit=zeros(segments),
             beam_size=zeros(segments).fill_(1),
             length_penalty=zeros(segments, dtype=torch.float32),
+            forbidden=zeros(segments, shape.vocabulary, dtype=torch.bool),
             trail_pieces=each_piece(torch.int32),
             trail_parents=each_piece(torch.int32),
             trail_gains=each_piece(torch.float32),
@@ -156,8 +159,14 @@ class LaneState:
         self.totals.index_fill_(0, slots, NEVER)
         self.totals[:, 0].index_fill_(0, slots, 0.0)
         self.ancestors.index_fill_(0, slots, -1)
+        self.forbidden.index_fill_(0, slots, 0)
         self.finished_scores.index_fill_(0, slots, NEVER)
         self.done.index_fill_(0, slots, 0)
+
+    def shortlist(self, slots: Tensor, places: Tensor) -> None:
+        """Let segments that were opened in `slots` (M,) have the pieces at `places` (P,) of (B*V) and no others."""
+        self.forbidden.index_fill_(0, slots, 1)
+        self.forbidden.view(-1).index_fill_(0, places, 0)
 
     def stop(self, slots: Tensor) -> None:
         """Let what runs in `slots` (M,) run no more."""

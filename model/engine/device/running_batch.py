@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ....errors import ConfigurationError
@@ -69,7 +71,7 @@ class RunningBatch:
         return [segment.request for segment in live + [one for group in self._encoded for one in group.segments]]
 
     def lane_of(self, request: Request) -> Lane:
-        """Where the request would be decoded; raises `ConfigurationError`, saying why, if it never can be."""
+        """Where the request would be decoded; raises `ConfigurationError`, saying why, if there is no such lane."""
         options = request.options
         _require(
             options.sampling is None and not options.looks_at_attention and not options.no_repeat_ngram,
@@ -84,8 +86,14 @@ class RunningBatch:
         _check_size(request, lane, self._settings)
         return lane
 
+    def check(self, request: Request) -> None:
+        """Raise `ConfigurationError`, saying why, for a request that can never be decoded."""
+        self.lane_of(request)
+        if request.shortlist is not None:
+            _check_shortlist(request.shortlist, request.options.prefix, self._fused.config.vocabulary_size)
+
     def admit(self, requests: Sequence[Request]) -> None:
-        """Encode requests beside the decoding; they join a later run. There must be free slots in their lanes.
+        """Encode requests beside the decoding; they join a later run. They were checked, and there are free slots.
 
         Raises `ConfigurationError`, and admits none, where the device has no room for the buffers of a lane.
         """
@@ -168,7 +176,8 @@ def _shape(fused: FusedTransformer, settings: DeviceSettings, beam_size: int) ->
         rounded_up(min(pieces or most, most), LENGTH_MULTIPLE)
         for pieces in (settings.source_pieces, settings.target_pieces)
     )
-    one = LaneShape(beam_size, 1, source, target, len(fused.layers), fused.heads, fused.config.width, fused.dtype)
+    width, vocabulary = fused.config.width, len(fused.output_weight)
+    one = LaneShape(beam_size, 1, source, target, len(fused.layers), fused.heads, width, vocabulary, fused.dtype)
     share = settings.cache_bytes // len(settings.beam_sizes)
     segments = min(max(1, settings.rows // beam_size), share // one.bytes_per_segment)
     return replace(one, segments=segments)
@@ -192,6 +201,16 @@ def _check_size(request: Request, lane: Lane, settings: DeviceSettings) -> None:
         f"a segment of beam size {request.beam_size} takes {megabytes:.1f} MiB of keys and values, and there are "
         f"{share:.1f} MiB for that beam size: raise cache_bytes, or lower source_pieces, target_pieces or the beam",
     )
+
+
+def _check_shortlist(shortlist: NDArray[np.int32], prefix: Sequence[int], pieces: int) -> None:
+    # On a device a number out of bounds would be another segment's piece, or the end of the engine.
+    _require(
+        len(shortlist) > 0 and shortlist.min() >= 0 and shortlist.max() < pieces,
+        f"a shortlist that is empty or names a piece that the network does not have: it has {pieces}",
+    )
+    missing = {END, *prefix} - {*shortlist.tolist()}
+    _require(not missing, f"the shortlist lacks {sorted(missing)}, which END or the prefix needs")
 
 
 def _require(condition: bool, otherwise: str) -> None:

@@ -84,7 +84,8 @@ def alone() -> Callable[[Transformer, Sequence[Request]], list[Sequence[Hypothes
         for request in requests:
             with torch.inference_mode():
                 state = network.start(torch.tensor([request.source]))
-            rows = Rows((request.limit,), torch.device("cpu"))
+            allowed = () if request.shortlist is None else (request.shortlist,)
+            rows = Rows((request.limit,), torch.device("cpu"), allowed=allowed)
             found += search(network.step, state, rows, request.options)
         return found
 

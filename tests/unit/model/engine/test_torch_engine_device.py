@@ -35,26 +35,27 @@ class OffDevice(TorchDispatchMode):  # type: ignore[no-untyped-call]
 @pytest.mark.parametrize("positions", ["sinusoidal", "learned", "rotary"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(("beam_size", "take"), [(1, take_likeliest), (4, take_beams)])
+@pytest.mark.parametrize("shortlists", [False, True])
 def test_a_step_touches_nothing_on_the_host_so_it_can_be_captured(
-    positions: Any, dtype: Any, beam_size: Any, take: Any
+    positions: Any, dtype: Any, beam_size: Any, take: Any, shortlists: Any
 ) -> None:
     """On tensors without numbers: to look at one would fail, as it would while a graph is captured."""
-    device = torch.device("meta")
+    device, extent = torch.device("meta"), Extent(8, 16, 32, shortlists)
     shape = TransformerConfig(
         300, 32, 2, 48, 1, 2, max_positions=64, positions=positions, output_bias="learned", embedding_norm="layer"
     )
     network = Transformer(shape)
     with torch.inference_mode():
         decoder = Decoder(FusedTransformer.take_over(network, device, dtype))
-        state = LaneState.allocate(LaneShape(beam_size, 8, 32, 64, 2, 2, 32, dtype), device)
+        state = LaneState.allocate(LaneShape(beam_size, 8, 32, 64, 2, 2, 32, 384, dtype), device)
         with OffDevice() as off_device:
-            take(state, Extent(8, 16, 32), decoder.scores(state, Extent(8, 16, 32)))
+            take(state, extent, decoder.scores(state, extent))
     assert off_device.names == []
 
 
 @pytest.mark.parametrize("beam_size", [1, 4])
 def test_a_segment_takes_the_bytes_that_the_budget_counts(beam_size: Any) -> None:
-    shape = LaneShape(beam_size, 3, 32, 48, 2, 4, 16, torch.bfloat16)
+    shape = LaneShape(beam_size, 3, 32, 48, 2, 4, 16, 256, torch.bfloat16)
     assert LaneState.allocate(shape, torch.device("cpu")).bytes == 3 * shape.bytes_per_segment
 
 

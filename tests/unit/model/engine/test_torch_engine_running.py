@@ -227,6 +227,18 @@ def test_engine_steps_only_in_its_turn_of_the_device(random_network: Any, ask: A
     assert turns._used_seconds.keys() == {"another model"}
 
 
+def test_occupancy_counts_the_rows_of_all_lanes_that_run(
+    random_network: Any, torch_engine: Any, ask: Any, answers: Any
+) -> None:
+    # Beams of 4 take all 8 rows of their lane, greedy segments 3 of another 8.
+    engine = torch_engine(random_network(), rows=8)
+    long = [replace(options, min_pieces=60) for options in (GREEDY, GREEDY, GREEDY, BEAM, BEAM)]
+    answers(engine, ask(long, limit=60))
+
+    assert engine.occupancy.segments == 5
+    assert 0 < engine.occupancy.share <= 1
+
+
 def test_two_models_on_one_device_are_both_answered(random_network: Any, ask: Any, alone: Any) -> None:
     turns, networks = DeviceTurns(), [random_network(), random_network(decoder_layers=1)]
     asked = [ask([GREEDY, BEAM] * 4) for _ in networks]

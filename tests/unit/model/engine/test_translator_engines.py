@@ -86,11 +86,14 @@ def test_native_engine_translates_as_the_reference(load: Load, options: SearchOp
 
 
 @pytest.mark.parametrize("beam_size", [1, 3])
-def test_native_engine_takes_the_shortlist_of_each_segment(load: Load, shortlisted: Path, beam_size: int) -> None:
+@pytest.mark.parametrize("engine", ["native", "torch"])
+def test_engine_takes_the_shortlist_of_each_segment(load: Load, shortlisted: Path, engine: str, beam_size: int) -> None:
     options = SearchOptions(beam_size, vocabulary="shortlist")
-    found = load(folder=shortlisted).translate(TEXTS, options)
+    translator = load(engine, folder=shortlisted)
+    found = translator.translate(TEXTS, options)
 
     assert_equal(found, load("reference", folder=shortlisted).translate(TEXTS, options))
+    assert translator.occupancy.steps > 0  # type: ignore[union-attr]
 
 
 def test_shortlist_of_a_model_without_one_is_refused(load: Load) -> None:
@@ -161,8 +164,9 @@ def test_prefix_piece_that_the_model_does_not_have_is_refused(load: Load, engine
 
 
 @pytest.mark.parametrize("beam_size", [1, 2])
+@pytest.mark.parametrize("engine", ["native", "torch"])
 def test_segment_with_nothing_but_end_ends_as_in_the_reference(
-    load: Load, tiny_checkpoint: Checkpoint, tmp_path: Path, beam_size: int
+    load: Load, tiny_checkpoint: Checkpoint, tmp_path: Path, engine: str, beam_size: int
 ) -> None:
     size = len(tiny_checkpoint.vocabulary)
     only_end = Shortlist(np.zeros(size + 1, np.int32), np.zeros(0, np.int32), np.array([END], np.int32))
@@ -170,7 +174,7 @@ def test_segment_with_nothing_but_end_ends_as_in_the_reference(
     options = SearchOptions(beam_size, min_pieces=2, vocabulary="shortlist")
     expected = load("reference", folder=tmp_path / "end").translate(["Yes."], options)
 
-    assert_equal(load(folder=tmp_path / "end").translate(["Yes."], options), expected)
+    assert_equal(load(engine, folder=tmp_path / "end").translate(["Yes."], options), expected)
 
 
 @pytest.mark.parametrize(
