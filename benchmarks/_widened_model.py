@@ -18,7 +18,7 @@ LAYERS = 6
 
 
 def widen(checkpoint_folder: Path, output: Path) -> None:
-    """Write the checkpoint, a pre-norm Transformer of two heads or more, twice as wide and with six layers a side."""
+    """Write the checkpoint, a pre-norm Transformer with tied embeddings, twice as wide and with six layers a side."""
     checkpoint = load_checkpoint(checkpoint_folder, torch.device("cpu"))
     small = checkpoint.network
     assert isinstance(small, Transformer)

@@ -63,16 +63,15 @@ def test_sets(pairs: tuple[tuple[str, str], ...], segments: int) -> Iterator[tup
         yield (source, target), whole.sample(segments, 1)
 
 
-def by_reference(folder: Path, segments: int, search: SearchOptions) -> list[Direction]:
+def by_reference(translator: Translator, name: str, segments: int, search: SearchOptions) -> list[Direction]:
     """The directions of a checkpoint, so many segments of each, through plain PyTorch."""
-    translator = Translator.load(folder, "cpu", "reference")
     found = []
     for pair, test_set in test_sets(translator.pairs, segments):
         start = time.perf_counter()
         translations = translator.translate(test_set.sources, search, target=pair[1])
         quality = score([translation.text for translation in translations], test_set.references)
         found.append(Direction(pair, test_set, tuple(translations), quality))
-        print(f"{folder.name} {'-'.join(pair)}: {quality}, {time.perf_counter() - start:.0f} s", flush=True)
+        print(f"{name} {'-'.join(pair)}: {quality}, {time.perf_counter() - start:.0f} s", flush=True)
     return found
 
 
@@ -132,12 +131,12 @@ def coverage(translator: Translator, directions: list[Direction]) -> float:
 def measured(folder: Path, options: argparse.Namespace) -> list[Row]:
     """All rows of one checkpoint."""
     whole = SearchOptions(beam_size=options.beam_size)
-    directions = by_reference(folder, options.segments, whole)
-    rows = of_engines(folder, directions, whole, options)
     translator = Translator.load(folder, "cpu", "reference")
+    directions = by_reference(translator, folder.name, options.segments, whole)
+    rows = of_engines(folder, directions, whole, options)
     if translator.checkpoint.shortlist is not None:
         short = replace(whole, vocabulary="shortlist")
-        shortened = by_reference(folder, options.segments, short)
+        shortened = by_reference(translator, folder.name, options.segments, short)
         rows += of_engines(folder, shortened, short, options)
         run = Run(tuple(one.translations for one in shortened), tuple(one.quality for one in shortened))
         rows += compared(f"shortened-{folder.name}", directions, run, "printed")

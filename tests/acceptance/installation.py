@@ -47,6 +47,11 @@ class WorkerProcess:
         wait_until(lambda: self.process.poll() is not None or self._get("/readyz"), "the worker is ready")
         assert self.process.poll() is None, self.log_path.read_text()
 
+    def wait_assigned(self, partitions: int) -> None:
+        """Wait until it is ready and has so many partitions: it is ready with those of one lane."""
+        self.wait_ready()
+        wait_until(lambda: self.metric("dragoman_assigned_partitions") == partitions, "all partitions are assigned")
+
     def metric(self, name: str) -> float:
         """Value of a metric that has no labels."""
         lines = (self._get("/metrics") or "").splitlines()

@@ -102,8 +102,7 @@ def test_a_topic_is_refused_when_it_is_recreated_under_a_running_worker(
 
 def test_every_lease_knows_its_topic_when_it_was_taken(installation: Installation) -> None:
     worker = installation.start_worker("--echo")
-    worker.wait_ready()
-    wait_until(lambda: worker.metric("dragoman_assigned_partitions") == 16, "both lanes are assigned")
+    worker.wait_assigned(16)
     ids = {row[0] for row in installation.query("SELECT topic_id FROM ingest_lease")}
     assert len(ids) == 2
     assert all(isinstance(topic_id, UUID) for topic_id in ids)

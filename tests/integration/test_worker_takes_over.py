@@ -40,10 +40,9 @@ def bulk(installation: Installation) -> str:
 
 
 def with_both_lanes(installation: Installation) -> WorkerProcess:
-    """A worker that holds every partition: it is ready with the first lane, whose consumer joins by itself."""
+    """A worker that holds every partition."""
     worker = installation.start_worker("--echo")
-    worker.wait_ready()
-    wait_until(lambda: worker.metric("dragoman_assigned_partitions") == 16, "both lanes are assigned")
+    worker.wait_assigned(16)
     return worker
 
 
