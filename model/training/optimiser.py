@@ -2,7 +2,7 @@
 
 AdamW: Loshchilov and Hutter 2019, arXiv:1711.05101. Muon: Jordan et al. 2024 (kellerjordan.github.io/posts/muon);
 torch.optim.Muon orthogonalises in bfloat16, which processors without bf16 arithmetic run 50 times slower than fp32,
-so the step is written out here in fp32.
+so the step is written out here, in the precision of the run.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ...errors import ConfigurationError
 from ..architectures.network import Network
 from .config import OptimiserConfig
+from .precision import Precision
 
 # Coefficients of the quintic Newton-Schulz iteration, and how often it is applied, as Muon's authors give them.
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
@@ -22,8 +23,10 @@ NEWTON_SCHULZ_STEPS = 5
 class Muon(torch.optim.Optimizer):
     """Momentum whose update is made orthogonal; for the matrices of hidden layers only."""
 
-    def __init__(self, parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float) -> None:
-        super().__init__(parameters, {"lr": learning_rate, "momentum": 0.95, "weight_decay": weight_decay})
+    def __init__(self, parameters: Iterable[nn.Parameter], config: OptimiserConfig, precision: Precision) -> None:
+        defaults = {"lr": config.muon_learning_rate, "momentum": 0.95, "weight_decay": config.weight_decay}
+        super().__init__(parameters, defaults)
+        self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]  # noqa: ARG002
@@ -34,26 +37,30 @@ class Muon(torch.optim.Optimizer):
                     continue
                 momentum = self.state[parameter].setdefault("momentum", torch.zeros_like(parameter))
                 momentum.lerp_(parameter.grad, 1 - group["momentum"])
-                update = orthogonalised(parameter.grad.lerp(momentum, group["momentum"]))
+                update = orthogonalised(parameter.grad.lerp(momentum, group["momentum"]), self._dtype)
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
                 scale = max(1.0, parameter.shape[0] / parameter.shape[1]) ** 0.5
                 parameter.add_(update, alpha=-group["lr"] * scale)
 
 
-def orthogonalised(matrix: Tensor) -> Tensor:
-    """The nearest matrix whose singular values are about 1, by Newton-Schulz iteration."""
+def orthogonalised(matrix: Tensor, dtype: torch.dtype) -> Tensor:
+    """The nearest matrix whose singular values are about 1, by Newton-Schulz iteration in `dtype`."""
     a, b, c = NEWTON_SCHULZ
     x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
     size: Tensor = torch.linalg.matrix_norm(x)
-    x = x / (size + 1e-7)
+    x = (x / (size + 1e-7)).to(dtype)
     for _ in range(NEWTON_SCHULZ_STEPS):
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.T if matrix.shape[0] > matrix.shape[1] else x
+    result = x.T if matrix.shape[0] > matrix.shape[1] else x
+    return result.to(matrix.dtype)
 
 
-def optimisers(network: Network, config: OptimiserConfig) -> list[torch.optim.Optimizer]:
-    """AdamW for everything, or Muon for hidden matrices beside AdamW for embeddings, biases and norms."""
+def optimisers(network: Network, config: OptimiserConfig, precision: Precision) -> list[torch.optim.Optimizer]:
+    """AdamW for everything, or Muon for hidden matrices beside AdamW for embeddings, biases and norms.
+
+    What they keep is fp32; in "bf16" Muon multiplies in it, as its authors do.
+    """
     hidden = _hidden_matrices(network) if config.method == "muon" else []
     chosen = {id(parameter) for parameter in hidden}
     rest = [parameter for parameter in network.parameters() if id(parameter) not in chosen]
@@ -63,7 +70,7 @@ def optimisers(network: Network, config: OptimiserConfig) -> list[torch.optim.Op
         )
     ]
     if chosen:
-        result.append(Muon(hidden, config.muon_learning_rate, config.weight_decay))
+        result.append(Muon(hidden, config, precision))
     for optimiser in result:
         for group in optimiser.param_groups:
             group["peak"] = group["lr"]

@@ -45,11 +45,11 @@ class Trainer:
         self.device = processes.device
         self.network = network.to(self.device).requires_grad_()
         self.average = Average(self.network, config.run)
-        self.optimisers = optimisers(self.network, config.optimiser)
+        self._precision = chosen_precision(config.run.precision, self.device)
+        self.optimisers = optimisers(self.network, config.optimiser, self._precision)
         self.step = 0
         self.learning_rate = 0.0
         self._config = config.optimiser
-        self._precision = chosen_precision(config.run.precision, self.device)
         loss = TrainingLoss(self.network, config.optimiser.label_smoothing)
         if compiling_pays(config.run.compile, self.device):
             loss.compile(dynamic=True)

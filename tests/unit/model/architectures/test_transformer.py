@@ -4,10 +4,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from dragoman.model.architectures.attention import Attention
+import torch.nn.functional as F
+from dragoman.model.architectures.attention import Attention, attend_all
 from dragoman.model.architectures.dropout import Dropout
 from dragoman.model.architectures.transformer import Transformer, TransformerConfig
 from dragoman.model.vocabularies.vocabulary import BEGIN, END, PAD
+from torch import Tensor
 
 SOURCE = torch.tensor([[9, 17, 23, 41, END], [33, 8, END, PAD, PAD]])
 SMALL = TransformerConfig(60, width=8, heads=2, feed_forward=12, encoder_layers=1, decoder_layers=1, max_positions=6)
@@ -78,6 +80,38 @@ def test_attention_is_that_of_the_fused_kernel() -> None:
 
     by_weights = attention.output(attention.weights(queries, keys, mask) @ values[:, 0])
     torch.testing.assert_close(attention(queries, (keys, values), mask), by_weights)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_in_bfloat16_learns_what_the_fused_kernel_does(causal: bool) -> None:
+    torch.manual_seed(2)
+    inputs = [torch.randn(3, 2, 5, 8) for _ in range(3)]
+    mask = None if causal else (torch.arange(5) < torch.tensor([5, 3, 1])[:, None])[:, None, None, :]
+    towards = torch.randn(3, 2, 5, 8)
+
+    def learned(dtype: torch.dtype) -> list[Tensor]:
+        leaves = [tensor.to(dtype).requires_grad_() for tensor in inputs]
+        mixed = attend_all(*leaves, mask, causal)
+        assert mixed.dtype == dtype
+        return [
+            mixed.float(),
+            *(gradient.float() for gradient in torch.autograd.grad(mixed, leaves, towards.to(dtype))),
+        ]
+
+    for found, wanted in zip(learned(torch.bfloat16), learned(torch.float32), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=0.05, atol=0.05)
+
+
+def test_training_in_bfloat16_on_a_cpu_keeps_away_from_the_fused_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> Tensor:
+        raise AssertionError("its gradients take many times as long")
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", refuse)
+    network = Transformer(SMALL)
+    with torch.autocast("cpu", torch.bfloat16):
+        network(SOURCE, SOURCE).sum().backward()
+
+    assert network.embedding.weight.grad is not None
 
 
 def test_shared_matrices_are_one_parameter() -> None:
