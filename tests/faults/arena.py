@@ -73,7 +73,8 @@ class Arena:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._resources.close()
+        # Told why, so that a failing clean-up does not hide what failed before.
+        self._resources.__exit__(kind, error, trace)
 
     def _enter(self) -> None:
         self._create_database()

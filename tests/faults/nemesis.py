@@ -44,6 +44,7 @@ class Nemesis:
             while (now := time.monotonic() - start) < entry.begin_seconds:
                 self._tick(now)
                 pause(min(TICK_SECONDS, max(0.0, entry.begin_seconds - now)))
+            self._tick(now)  # what ends just before, at the same place perhaps
             self._strike(entry)
         while self._undoing:
             self._tick(time.monotonic() - start)
