@@ -24,9 +24,10 @@ __all__ = ["BatchOptions", "BatchStream", "DataPosition", "Example"]
 
 # Begin or language mark, and end mark.
 MARKS = 2
-# Pairs of a pool where none are asked for: at least so many, and so many for each token of a batch. A batch of 8,000
-# or 25,000 tokens is then 3 % padding (benchmarks/NOTES.md); with 100,000 pairs it would be 6 or 9 %.
-POOL_PAIRS, POOL_PAIRS_A_TOKEN = 100_000, 25
+# Pairs of a pool where none are asked for: at least so many, and so many for each token of a batch. A batch of 25,000
+# tokens is then 3 % padding (benchmarks/NOTES.md); with 100,000 pairs it would be 9 %. Only a pool is mixed: files that
+# are sorted by length, as Tatoeba's are, would give pools of short sentences first and of long ones last.
+POOL_PAIRS, POOL_PAIRS_A_TOKEN = 500_000, 25
 
 
 @dataclass(frozen=True, slots=True)
