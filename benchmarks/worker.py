@@ -68,6 +68,8 @@ GROUND_ROWS: dict[str, Callable[[Ground, argparse.Namespace, Ledger], list[Row]]
     "rework-share": rework,
 }
 NAMES = (*STACK_ROWS, *GROUND_ROWS)
+# Of the group on that ground: partitions that one worker gives back are another's after one at most (docs/runbook.md).
+HEARTBEAT_SECONDS = 0.5
 
 
 def _options() -> argparse.Namespace:
@@ -100,7 +102,7 @@ def main() -> None:
         with local_stack() as stack:
             rows += [row for name in plain for row in STACK_ROWS[name](stack, options, ledger)]
     if faulty := [name for name in names if name in GROUND_ROWS]:
-        with Ground() as ground:
+        with Ground(HEARTBEAT_SECONDS) as ground:
             rows += [row for name in faulty for row in GROUND_ROWS[name](ground, options, ledger)]
     show(rows + ledger.rows(), options.json)
 

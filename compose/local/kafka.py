@@ -43,6 +43,8 @@ class KafkaOptions:
     offsets_partitions: int = 4
     # A second way in, for clients behind a proxy on this port: the broker gives them the proxy's address as its own.
     proxy_port: int | None = None
+    # Partitions that a worker gives back are taken by another at its next heartbeat. No answer may take longer.
+    consumer_heartbeat_seconds: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ def server_properties(listening: Listening, options: KafkaOptions) -> str:
     controller = f"{ports.HOST}:{listening.controller}"
     bound, advertised = _listeners(listening, options)
     session_ms = round(options.consumer_session_timeout_seconds * 1000)
-    heartbeat_ms = min(1000, session_ms // 6)
+    heartbeat_ms = min(round(options.consumer_heartbeat_seconds * 1000), session_ms // 6)
     values: dict[str, str | int] = {
         "process.roles": "broker,controller",
         "node.id": NODE_ID,

@@ -17,9 +17,11 @@ SESSION_SECONDS = 6.0
 class Ground:
     """Services and proxies, whole again after `heal`."""
 
-    def __init__(self) -> None:
+    def __init__(self, heartbeat_seconds: float = 1.0) -> None:
         self._kafka_proxy_port = free_port()
-        kafka = KafkaOptions(SESSION_SECONDS, proxy_port=self._kafka_proxy_port)
+        kafka = KafkaOptions(
+            SESSION_SECONDS, proxy_port=self._kafka_proxy_port, consumer_heartbeat_seconds=heartbeat_seconds
+        )
         self.stack = LocalStack(StackOptions(kafka=kafka))
         self._resources = ExitStack()
 

@@ -58,5 +58,12 @@ def test_broker_takes_the_consumer_session_timeout_of_the_options() -> None:
     assert values["group.consumer.min.session.timeout.ms"] == "6000"
 
 
+@pytest.mark.parametrize(("session", "heartbeat", "told"), [(45, 1.0, "1000"), (45, 0.5, "500"), (3, 1.0, "500")])
+def test_broker_wants_six_heartbeats_a_session_at_least(session: float, heartbeat: float, told: str) -> None:
+    values = properties(KafkaOptions(session, consumer_heartbeat_seconds=heartbeat))
+    assert values["group.consumer.heartbeat.interval.ms"] == told
+    assert values["group.consumer.min.heartbeat.interval.ms"] == told
+
+
 def test_broker_takes_messages_that_carry_eight_mebibytes() -> None:
     assert int(properties(KafkaOptions())["message.max.bytes"]) > 8 * 1024 * 1024
