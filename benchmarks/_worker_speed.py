@@ -134,9 +134,9 @@ def through_engine(checkpoint: Path, texts: Sequence[str]) -> Speed:
         "from dragoman.model.translator import Translator\n"
         "texts = json.load(sys.stdin)\n"
         "translator = Translator.load(Path(sys.argv[1]), 'cpu')\n"
-        "translator.translate(texts[:200], SearchOptions(beam_size=1))\n"
+        "translator.translate(texts[:200], SearchOptions(beam_size=1), target='fr')\n"
         "start = time.perf_counter()\n"
-        "translator.translate(texts, SearchOptions(beam_size=1))\n"
+        "translator.translate(texts, SearchOptions(beam_size=1), target='fr')\n"
         "print(time.perf_counter() - start)\n"
     )
     command = [sys.executable, "-c", program, str(checkpoint)]

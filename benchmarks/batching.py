@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     arguments = parser.parse_args()
     translator = Translator.load(default_checkpoint(), "auto")
-    few = translator.encode(SENTENCES.read_text(encoding="utf-8").splitlines())
+    few = translator.encode(SENTENCES.read_text(encoding="utf-8").splitlines(), "fr")
     many = few * 8
     random.Random(1).shuffle(few)
     random.Random(1).shuffle(many)

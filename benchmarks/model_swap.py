@@ -104,7 +104,7 @@ def main() -> None:
         work = published(stack, texts[: options.jobs], options.jobs)
         settings = work.settings.model_copy(update={"artifacts_url": f"{folder}/artifacts"})
         shipped = load_checkpoint(default_checkpoint(), torch.device("cpu"))
-        save_checkpoint(shipped, Path(folder) / "other", "int8")
+        save_checkpoint(shipped, Path(folder) / "other", "float32")
         versions = tuple(register_folder(settings, one) for one in (default_checkpoint(), Path(folder) / "other"))
         engine = create_database_engine(settings.database_url.get_secret_value())
         changed(engine, promote, versions[0], WHY)

@@ -24,6 +24,7 @@ from pathlib import Path
 from dragoman.benchmarks._prerequisites import corpus
 from dragoman.benchmarks._table import figure, show
 from dragoman.compose.local import LocalStack, StackOptions
+from dragoman.model.shipped import default_checkpoint
 from dragoman.model.translator import Translator
 from dragoman.settings import load_settings
 from dragoman.storage.deployments import find_open
@@ -107,7 +108,7 @@ def dragoman(folder: Path, *words: str) -> float:
 def wrong(version_folder: Path, sources: Sequence[str]) -> float:
     """Share of these sentences whose translation is not the corrected term."""
     translator = Translator.load(version_folder, "cpu")
-    translations = [one.text for one in translator.translate(list(sources))]
+    translations = [one.text for one in translator.translate(list(sources), target="fr")]
     translator.close()
     return sum(not RIGHT.search(text) for text in translations) / len(translations)
 
@@ -134,8 +135,8 @@ def main() -> None:
             os.environ["DRAGOMAN_DATABASE_URL"] = stack.database_url
             upgrade(stack.database_url)
             engine = create_database_engine(load_settings().database_url.get_secret_value())
-            dragoman(folder, "models", "register", "tatoeba-en-fr")
-            dragoman(folder, "models", "promote", "tatoeba-en-fr", "--force", "--because", "the shipped model begins")
+            dragoman(folder, "models", "register", default_checkpoint().name)
+            dragoman(folder, "models", "promote", default_checkpoint().name, "--force", "--because", "the first")
             before, before_folder, _ = in_production(engine)
             seconds = dragoman(folder, "retrain", "retrain.toml")
             after, after_folder, metrics = in_production(engine)

@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
     "--model",
     "models",
     multiple=True,
-    help="Folder of a checkpoint or of several, or shipped name; may be given again. Default: tatoeba-en-fr.",
+    help="Folder of a checkpoint or of several, or shipped name; may be given again. Default: tatoeba-en-to-de-es-fr.",
 )
 @click.option("--devices", "--device", help="cpu, auto, or CUDA devices, a process each: cuda:0,cuda:1.")
 @click.option("--echo", is_flag=True, help="Answer with the source text: measures the pipeline without a model.")

@@ -7,7 +7,7 @@ from .checkpoint_config import read_config
 from .manifest import MANIFEST, read_manifest
 
 SHIPPED = Path(__file__).parent / "checkpoints"
-DEFAULT = "tatoeba-en-fr"
+DEFAULT = "tatoeba-en-to-de-es-fr"
 
 
 def default_checkpoint() -> Path:

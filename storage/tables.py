@@ -43,7 +43,7 @@ metadata = MetaData(
     }
 )
 
-# A model as it was loaded: the id names it and twelve digits of its content, e.g. tatoeba-en-fr@3f9a12c4d5e6.
+# A model as it was loaded: the id names it and twelve digits of its content, e.g. tatoeba-en-to-de-es-fr@3f9a12c4d5e6.
 model_version = Table(
     "model_version",
     metadata,

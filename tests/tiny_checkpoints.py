@@ -7,6 +7,7 @@ import torch
 from dragoman.model.architectures.transformer import Transformer, TransformerConfig
 from dragoman.model.checkpoint import Checkpoint, save_checkpoint
 from dragoman.model.vocabularies.subwords import SubwordVocabulary
+from torch import nn
 
 SENTENCES = (
     "The baker sells warm bread in the morning.",
@@ -15,16 +16,28 @@ SENTENCES = (
     "Ma sœur lit un long livre près de la fenêtre.",
 )
 TinyCheckpoint = Callable[..., Path]
+# Before it come marks.
+FIRST_OF_TEXT = 4
 
 
 def tiny_vocabulary() -> SubwordVocabulary:
     return SubwordVocabulary.train(SENTENCES, 300)
 
 
-def save_tiny(folder: Path, vocabulary: SubwordVocabulary, pair: tuple[str, str] = ("en", "fr")) -> Path:
-    """A checkpoint called like its folder; its weights follow from that name."""
+def save_tiny(
+    folder: Path, vocabulary: SubwordVocabulary, pair: tuple[str, str] = ("en", "fr"), *, is_stuck: bool = False
+) -> Path:
+    """A checkpoint called like its folder; its weights follow from that name.
+
+    One that is stuck says one piece again and again, whatever it reads.
+    """
     torch.manual_seed(sum(map(ord, folder.name)))
     shape = TransformerConfig(len(vocabulary), 16, 2, 32, 1, 1, max_positions=128)
     network = Transformer(shape).eval().requires_grad_(requires_grad=False)
+    if is_stuck:
+        assert isinstance(network.decoder_norm, nn.LayerNorm)
+        longest = network.embedding.weight.norm(dim=1)[FIRST_OF_TEXT:].argmax() + FIRST_OF_TEXT
+        network.decoder_norm.weight.zero_()
+        network.decoder_norm.bias.copy_(100 * network.embedding.weight[longest])
     save_checkpoint(Checkpoint(folder.name, (pair,), network, vocabulary, "# small\n"), folder)
     return folder

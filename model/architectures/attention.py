@@ -69,4 +69,5 @@ def attend_all(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | Non
         scores = scores.masked_fill(later, float("-inf"))
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
-    return scores.softmax(-1).to(values.dtype) @ values
+    mixed: Tensor = scores.softmax(-1).to(values.dtype) @ values
+    return mixed

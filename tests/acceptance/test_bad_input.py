@@ -31,7 +31,7 @@ BAD_MESSAGES = {
     "not_utf8": b'{"source_text": "caf\xe9"}',
     "not_an_object": b"[1, 2]",
     "wrong_schema_version": job(schema_version=99),
-    "unknown_language_pair": job(target_language="de"),
+    "unknown_language_pair": job(target_language="it"),
     "unknown_model": job(model="another@000000000000"),
     "empty_text": job(source_text="  "),
     "text_too_large": job(source_text="word " * 30_000),
@@ -89,7 +89,7 @@ def test_no_text_is_in_the_log_when_jobs_are_translated_and_rejected(installatio
         "jobs.bulk",
         [
             job(source_text=f"{canary} is here."),
-            job(source_text=f"{canary} is here.", target_language="de"),
+            job(source_text=f"{canary} is here.", target_language="it"),
             job(source_text=f"{canary}\x00"),
             f"{canary} is not JSON".encode(),
         ],

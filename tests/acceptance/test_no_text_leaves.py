@@ -17,7 +17,7 @@ GOOD = [
     job(source_text=f"{CANARY} has a field nobody knows.", **{CANARY: CANARY}),
 ]
 BAD = [
-    job(source_text=f"{CANARY}", target_language="de"),
+    job(source_text=f"{CANARY}", target_language="it"),
     job(source_text=f"{CANARY}", target_language=CANARY),
     job(source_text=f"{CANARY}", model=CANARY),
     job(source_text=f"{CANARY}\x00"),

@@ -5,9 +5,9 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from dragoman.tests.faults import nemesis
 from dragoman.tests.faults.arena import Setup
-from dragoman.tests.faults.disturbances import Undo
+from dragoman.tests.faults.disturbances import ACTS, Undo
+from dragoman.tests.faults.nemesis import Nemesis
 from dragoman.tests.faults.schedule import Planned
 
 
@@ -19,9 +19,9 @@ def test_what_ends_before_is_undone_before_the_next_begins(monkeypatch: pytest.M
         done.append(f"kill {name}")
         return lambda: done.append(f"start {name}")
 
-    monkeypatch.setitem(nemesis.ACTS, "kill", kill)
+    monkeypatch.setitem(ACTS, "kill", kill)
     # Less than a tick between the end of the first and the beginning of the second.
     schedule = [Planned(0.0, 0.1, "kill", "database", 1), Planned(0.11, 0.12, "kill", "database", 2)]
-    nemesis.Nemesis(Mock(setup=Setup())).play(schedule)
+    Nemesis(Mock(setup=Setup())).play(schedule)
 
     assert [line.split()[0] for line in done] == ["kill", "start", "kill", "start"]

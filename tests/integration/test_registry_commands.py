@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from dragoman.cli.main import dragoman
+from dragoman.model.shipped import DEFAULT
 from dragoman.storage.engine import create_database_engine, transaction
 from dragoman.storage.migrate import upgrade
 from dragoman.tests.tiny_checkpoints import save_tiny, tiny_vocabulary
@@ -45,8 +46,8 @@ def run(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
 def shipped(run: Command, tmp_path: Path) -> Command:
     """The shipped model is in production, one of random weights is registered."""
     save_tiny(tmp_path / "random", tiny_vocabulary())
-    assert [run("register", name).exit_code for name in ("tatoeba-en-fr", "random")] == [0, 0]
-    assert "translates en-fr now" in run("promote", "tatoeba-en-fr").output
+    assert [run("register", name).exit_code for name in (DEFAULT, "random")] == [0, 0]
+    assert "translates en-fr now" in run("promote", DEFAULT).output
     return run
 
 
@@ -74,7 +75,7 @@ def test_a_worse_version_is_promoted_by_force_and_rolled_back_by_one_command(shi
 
     assert "although" in forced.output
     assert "BLEU on plain.en-fr.tsv" in forced.output
-    assert "tatoeba-en-fr@" in back.output
+    assert f"{DEFAULT}@" in back.output
     assert "by me: to see what happens" in told
     assert "(rolled back: rolled back by hand)" in told
 
@@ -114,22 +115,24 @@ def test_a_version_is_no_canary_before_the_gate_let_it_pass(shipped: Command) ->
     assert "random@" not in shipped("deployments", "--open").output
 
 
-def test_a_version_is_a_canary_once_it_has_passed_against_what_is_in_production(
-    shipped: Command, database_url: str
-) -> None:
-    assert shipped("promote", "random", "--force", "--because", "to have a worse one before").exit_code == 0
-    stale = shipped("canary", "tatoeba-en-fr", "--percent", "5")
-    passed = shipped("gate", "tatoeba-en-fr")
-    begun = shipped("canary", "tatoeba-en-fr", "--percent", "5")
+def test_a_version_is_a_canary_once_it_has_passed_against_what_is_in_production(run: Command, tmp_path: Path) -> None:
+    save_tiny(tmp_path / "random", tiny_vocabulary())
+    save_tiny(tmp_path / "stuck", tiny_vocabulary(), is_stuck=True)
+    assert [run("register", name).exit_code for name in ("random", "stuck")] == [0, 0]
+    assert run("promote", "random").exit_code == 0
+    assert run("promote", "stuck", "--force", "--because", "to have a worse one before").exit_code == 0
+    stale = run("canary", "random", "--percent", "5")
+    passed = run("gate", "random")
+    begun = run("canary", "random", "--percent", "5")
 
-    assert "the gate compared it with no other version, not with random@" in str(stale.exception)
+    assert "the gate compared it with no other version, not with stuck@" in str(stale.exception)
     assert "passes the gate for en-fr" in passed.output
     assert (begun.exit_code, "canary of en-fr with 5 %" in begun.output) == (0, True)
-    assert "production  random@" in shipped("deployments", "--open").output
+    assert "production  stuck@" in run("deployments", "--open").output
 
 
 def test_to_register_again_does_nothing(shipped: Command) -> None:
     before = shipped("registered").output
-    assert shipped("register", "tatoeba-en-fr").exit_code == 0
+    assert shipped("register", DEFAULT).exit_code == 0
     assert shipped("registered").output == before
-    assert before.count("tatoeba-en-fr@") == 1
+    assert before.count(f"{DEFAULT}@") == 1

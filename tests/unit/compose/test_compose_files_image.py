@@ -107,7 +107,7 @@ def test_every_package_of_the_tree_is_packaged() -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "model/checkpoints/tatoeba-en-fr/model.safetensors",
+        "model/checkpoints/tatoeba-en-to-de-es-fr/model.safetensors",
         "model/configs/tatoeba-en-fr.toml",
         "compose/local/kafka_jars.json",
         "schemas/json/translation-job.v1.schema.json",

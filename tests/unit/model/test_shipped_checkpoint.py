@@ -23,8 +23,12 @@ def translator() -> Translator:
     return Translator.load(default_checkpoint(), "cpu")
 
 
-def test_shipped_checkpoint_translates_english_to_french(translator: Translator) -> None:
-    assert translator.pairs == (("en", "fr"),)
+def test_default_checkpoint_translates_english(translator: Translator) -> None:
+    assert translator.pairs == (("en", "de"), ("en", "es"), ("en", "fr"))
+
+
+def test_shipped_checkpoints_translate_to_english_too() -> None:
+    assert [shipped_for(source, "en").name for source in ("de", "es", "fr")] == ["tatoeba-en-de-es-fr"] * 3
 
 
 def test_shipped_checkpoints_are_small() -> None:
@@ -87,7 +91,16 @@ def test_shipped_card_says_quality_licence_attribution_and_command(translator: T
 
 
 @pytest.mark.parametrize(
-    ("text", "word"), [("Where is the station?", "gare"), ("I love you.", "aime"), ("Thank you.", "Merci")]
+    ("target", "text", "word"),
+    [
+        ("fr", "Where is the station?", "gare"),
+        ("fr", "I love you.", "aime"),
+        ("fr", "Thank you.", "Merci"),
+        ("es", "Where is the station?", "estación"),
+        ("es", "Thank you.", "Gracias"),
+        ("de", "Where is the station?", "Bahnhof"),
+        ("de", "Thank you.", "Danke"),
+    ],
 )
-def test_shipped_checkpoint_knows_everyday_words(translator: Translator, text: str, word: str) -> None:
-    assert word in translator.translate([text])[0].text
+def test_shipped_checkpoint_knows_everyday_words(translator: Translator, target: str, text: str, word: str) -> None:
+    assert word in translator.translate([text], target=target)[0].text

@@ -91,7 +91,7 @@ def test_attention_in_bfloat16_learns_what_the_fused_kernel_does(causal: bool) -
 
     def learned(dtype: torch.dtype) -> list[Tensor]:
         leaves = [tensor.to(dtype).requires_grad_() for tensor in inputs]
-        mixed = attend_all(*leaves, mask, causal)
+        mixed = attend_all(leaves[0], leaves[1], leaves[2], mask, causal)
         assert mixed.dtype == dtype
         return [
             mixed.float(),
