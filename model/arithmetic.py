@@ -14,7 +14,9 @@ libraries choose a kernel by the shape of the whole. What was seen with torch 2.
   by number and add up along one dimension instead, which has a fixed order and costs about as much.
 - Layer norm and (log-)softmax over the vocabulary work row by row. Element by element there is nothing to add up; but
   the last few numbers of a thread's share are computed one by one, and tanh or sigmoid of one number may differ from
-  that of a vector of them. With 3 threads and a network of width 34 that was seen, with 1 and 2 threads never.
+  that of a vector of them. With 3 threads and a network of width 34 that was seen, with 1 and 2 threads never; where
+  vectors hold 16 (AVX-512) with 4 rows of 36 numbers. They are taken 32 at a time there, so 16 rows of any even width
+  leave none over.
 
 tests/unit/model/test_batch_invariance.py holds this for every architecture, and says what was seen in lower precision.
 """
@@ -23,8 +25,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# The fewest rows of a matrix product that are summed like any larger number of them.
-ROW_MULTIPLE = 4
+# The fewest rows of a matrix product that are summed like any larger number of them; with AVX-512 as many as leave no
+# number of a sigmoid to be computed by itself.
+ROW_MULTIPLE = 16 if torch.backends.cpu.get_cpu_capability().startswith("AVX512") else 4
 # Where vectors hold 8 floats (AVX2), sources of 16, 24, 32, ... pieces are summed alike; of 8 or 20 they are not.
 SHORTEST_SOURCE, SOURCE_MULTIPLE = 16, 8
 # Where they hold 16 (AVX-512), whole vectors; nobody has measured whether less would do.

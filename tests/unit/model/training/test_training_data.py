@@ -307,7 +307,7 @@ def test_options_that_contradict_each_other_are_refused(changes: dict[str, int],
         options(**changes)
 
 
-@pytest.mark.parametrize(("tokens", "pairs"), [(1000, 100_000), (8000, 200_000)])
+@pytest.mark.parametrize(("tokens", "pairs"), [(1000, 500_000), (25_000, 625_000)])
 def test_pool_grows_with_the_batches_where_no_size_is_asked_for(tokens: int, pairs: int) -> None:
     assert BatchOptions(batch_tokens=tokens, max_pieces=60).sorted_pairs == pairs
 
