@@ -108,7 +108,7 @@ def dragoman(folder: Path, *words: str) -> float:
 def wrong(version_folder: Path, sources: Sequence[str]) -> float:
     """Share of these sentences whose translation is not the corrected term."""
     translator = Translator.load(version_folder, "cpu")
-    translations = [one.text for one in translator.translate(list(sources), target="fr")]
+    translations = [one.text for one in translator.translate(list(sources), target=PAIR[1])]
     translator.close()
     return sum(not RIGHT.search(text) for text in translations) / len(translations)
 

@@ -25,9 +25,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+
+def _has_wide_vectors() -> bool:
+    return torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+
+
 # The fewest rows of a matrix product that are summed like any larger number of them; with AVX-512 as many as leave no
 # number of a sigmoid to be computed by itself.
-ROW_MULTIPLE = 16 if torch.backends.cpu.get_cpu_capability().startswith("AVX512") else 4
+ROW_MULTIPLE = 16 if _has_wide_vectors() else 4
 # Where vectors hold 8 floats (AVX2), sources of 16, 24, 32, ... pieces are summed alike; of 8 or 20 they are not.
 SHORTEST_SOURCE, SOURCE_MULTIPLE = 16, 8
 # Where they hold 16 (AVX-512), whole vectors; nobody has measured whether less would do.
@@ -36,7 +41,7 @@ WIDE_VECTOR = 16
 
 def source_length(pieces: int) -> int:
     """The length to which a batch whose longest source has `pieces`, with END, is padded."""
-    if torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
+    if _has_wide_vectors():
         return pieces + -pieces % WIDE_VECTOR
     return max(SHORTEST_SOURCE, pieces + -pieces % SOURCE_MULTIPLE)
 
@@ -66,17 +71,25 @@ def mix(weights: Tensor, values: Tensor) -> Tensor:
     return (weights.transpose(-1, -2) * values).sum(-2, keepdim=True)
 
 
-def attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-    """Scaled dot-product attention of one query a row (N, H, 1, d) over (N, H, S, d); `mask` (N, 1, 1, S) or None.
+def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, *, causal: bool = False) -> Tensor:
+    """Scaled dot-product attention of queries (N, H, T, d) over (N, H, S, d); `mask` broadcasts to (N, H, T, S).
 
-    The same as `scaled_dot_product_attention` up to rounding. For gradients and off the CPU it is just that.
+    The same as `scaled_dot_product_attention` up to rounding, and just that where neither order nor time asks for more.
     """
-    if not _fixes_order(query):
-        return F.scaled_dot_product_attention(query, keys, values, mask)
-    scores = dots(query * query.shape[-1] ** -0.5, keys)  # (N, H, 1, S)
+    if not (_fixes_order(queries) and queries.shape[-2] == 1) and not _learns_in_bf16(queries):
+        return F.scaled_dot_product_attention(queries, keys, values, mask, is_causal=causal)
+    scores = dots(queries * queries.shape[-1] ** -0.5, keys)  # (N, H, T, S)
+    if causal:
+        later = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+        scores = scores.masked_fill(later, float("-inf"))
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
     return mix(scores.softmax(-1), values)
+
+
+def _learns_in_bf16(rows: Tensor) -> bool:
+    """On a CPU the fused kernel takes 15 times as long for gradients in bfloat16 as the products written out."""
+    return rows.device.type == "cpu" and rows.dtype == torch.bfloat16 and torch.is_grad_enabled()
 
 
 def _fixes_order(rows: Tensor) -> bool:

@@ -7,6 +7,7 @@ import torch
 from dragoman.model.architectures.transformer import Transformer, TransformerConfig
 from dragoman.model.checkpoint import Checkpoint, save_checkpoint
 from dragoman.model.vocabularies.subwords import SubwordVocabulary
+from dragoman.model.vocabularies.vocabulary import END
 from torch import nn
 
 SENTENCES = (
@@ -16,8 +17,6 @@ SENTENCES = (
     "Ma sœur lit un long livre près de la fenêtre.",
 )
 TinyCheckpoint = Callable[..., Path]
-# Before it come marks.
-FIRST_OF_TEXT = 4
 
 
 def tiny_vocabulary() -> SubwordVocabulary:
@@ -36,7 +35,7 @@ def save_tiny(
     network = Transformer(shape).eval().requires_grad_(requires_grad=False)
     if is_stuck:
         assert isinstance(network.decoder_norm, nn.LayerNorm)
-        longest = network.embedding.weight.norm(dim=1)[FIRST_OF_TEXT:].argmax() + FIRST_OF_TEXT
+        longest = network.embedding.weight.norm(dim=1)[END + 1 :].argmax() + END + 1
         network.decoder_norm.weight.zero_()
         network.decoder_norm.bias.copy_(100 * network.embedding.weight[longest])
     save_checkpoint(Checkpoint(folder.name, (pair,), network, vocabulary, "# small\n"), folder)

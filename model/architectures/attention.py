@@ -5,8 +5,6 @@ Letters: B batch, T positions that look, S positions that are looked at, D width
 
 import math
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..arithmetic import attend, dots
@@ -37,10 +35,7 @@ class Attention(nn.Module):
     ) -> Tensor:
         """Attend with `queries` (B, H, T, d); `mask` broadcasts to (B, H, T, S); the answer is (B, T, D)."""
         keys, values = key_values
-        if queries.shape[2] == 1:  # a step of decoding; a single position needs no causal mask
-            mixed = attend(queries, keys, values, mask)
-        else:
-            mixed = attend_all(queries, keys, values, mask, causal)
+        mixed = attend(queries, keys, values, mask, causal=causal)
         output: Tensor = self.output(mixed.transpose(1, 2).flatten(2))  # (B, H, T, d) -> (B, T, D)
         return output
 
@@ -53,21 +48,3 @@ class Attention(nn.Module):
         rows, length, _ = x.shape
         heads = x.view(rows, length, self.heads, -1).transpose(1, 2)  # (B, T, D) -> (B, H, T, d)
         return heads if rotation is None else rotate(heads, rotation)
-
-
-def attend_all(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
-    """Scaled dot-product attention of queries (B, H, T, d) over (B, H, S, d); `mask` broadcasts to (B, H, T, S).
-
-    The same as `scaled_dot_product_attention` up to rounding, and just that but for training in bfloat16 on a CPU:
-    there the fused kernel takes 15 times as long for the gradients of 10 positions as the products written out.
-    """
-    if queries.device.type != "cpu" or queries.dtype != torch.bfloat16 or not torch.is_grad_enabled():
-        return F.scaled_dot_product_attention(queries, keys, values, mask, is_causal=causal)
-    scores = (queries * queries.shape[-1] ** -0.5) @ keys.transpose(-1, -2)  # (B, H, T, S)
-    if causal:
-        later = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
-        scores = scores.masked_fill(later, float("-inf"))
-    if mask is not None:
-        scores = scores.masked_fill(~mask, float("-inf"))
-    mixed: Tensor = scores.softmax(-1).to(values.dtype) @ values
-    return mixed

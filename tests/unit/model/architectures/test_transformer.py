@@ -5,9 +5,10 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from dragoman.model.architectures.attention import Attention, attend_all
+from dragoman.model.architectures.attention import Attention
 from dragoman.model.architectures.dropout import Dropout
 from dragoman.model.architectures.transformer import Transformer, TransformerConfig
+from dragoman.model.arithmetic import attend
 from dragoman.model.vocabularies.vocabulary import BEGIN, END, PAD
 from torch import Tensor
 
@@ -91,7 +92,7 @@ def test_attention_in_bfloat16_learns_what_the_fused_kernel_does(causal: bool) -
 
     def learned(dtype: torch.dtype) -> list[Tensor]:
         leaves = [tensor.to(dtype).requires_grad_() for tensor in inputs]
-        mixed = attend_all(leaves[0], leaves[1], leaves[2], mask, causal)
+        mixed = attend(leaves[0], leaves[1], leaves[2], mask, causal=causal)
         assert mixed.dtype == dtype
         return [
             mixed.float(),
