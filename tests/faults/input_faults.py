@@ -88,12 +88,14 @@ def corrupt_a_record(arena: Arena) -> None:
     wait_until(lambda: at_rest(arena), "everything before is finished")
     for worker in arena.fleet.running:
         worker.kill()
+    before = _segment_sizes(arena)
     arena.new_load()
     pause(2)
     arena.load.stop()
     arena.ground.stack.kafka.stop()
-    logs = arena.ground.stack.kafka.directory.glob(f"data/{arena.topics()[1]}-*/*.log")
-    segment = max(logs, key=lambda path: path.stat().st_size)
+    # Only what came after the workers' end is still to be read: the segment that grew most ends with such a record.
+    after = _segment_sizes(arena)
+    segment = max(after, key=lambda path: after[path] - before.get(path, 0))
     _flip_last_byte(segment)
     arena.spoiled.add((arena.topics()[1], int(segment.parent.name.rpartition("-")[2])))
     arena.bite("records with a flipped bit")
@@ -102,6 +104,11 @@ def corrupt_a_record(arena: Arena) -> None:
     took = wait_until(lambda: arena.query("SELECT 1 FROM quarantine"), "the record is in quarantine", 60)
     arena.saw(f"in quarantine {took:.1f} s after the workers were ready")
     arena.new_load()
+
+
+def _segment_sizes(arena: Arena) -> dict[Path, int]:
+    logs = arena.ground.stack.kafka.directory.glob(f"data/{arena.topics()[1]}-*/*.log")
+    return {path: path.stat().st_size for path in logs}
 
 
 def _flip_last_byte(segment: Path) -> None:
