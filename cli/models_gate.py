@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..errors import DragomanError
+from ..errors import ConfigurationError, DragomanError
 from ..model.evaluation.gate import Exam, Verdict, judge
 from ..model.evaluation.test_set import named_languages, read_direction
 from ..settings import Settings, load_settings
@@ -70,10 +70,19 @@ def gate(version: str, pairs: tuple[Pair, ...], test: Path | None, limit: int | 
 def planned(
     settings: Settings, named: str, pairs: tuple[Pair, ...], test: Path | None, limit: int | None
 ) -> tuple[RegisteredVersion, list[Entrance]]:
-    """The version of this name, and what it is to pass; raises `ConfigurationError`, `click.UsageError`."""
+    """The version of this name, and what it is to pass; raises `ConfigurationError`, `click.UsageError`.
+
+    Pairs that it translates in production already are left out.
+    """
     with database_transaction(settings) as connection:
         version = find_version(connection, named)
-    chosen = chosen_pairs(version, pairs)
+        deployed = {pair: find_open(connection, pair, "production") for pair in chosen_pairs(version, pairs)}
+    own = [pair for pair, current in deployed.items() if current and current.model_version_id == version.id]
+    chosen = [pair for pair in deployed if pair not in own]
+    for pair in own:
+        click.echo(f"{version.id} translates {'-'.join(pair)} already", err=True)
+    if not chosen:
+        raise ConfigurationError("there is no other version to compare it with")
     if test and len(chosen) > 1:
         raise click.UsageError("--test is for one --pair")
     return version, [Entrance(pair, exams_for(settings, pair, test, limit)) for pair in chosen]

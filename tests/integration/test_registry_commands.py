@@ -131,6 +131,18 @@ def test_a_version_is_a_canary_once_it_has_passed_against_what_is_in_production(
     assert "production  stuck@" in run("deployments", "--open").output
 
 
+def test_a_version_is_not_compared_with_itself_where_it_is_in_production(run: Command) -> None:
+    assert run("register", DEFAULT).exit_code == 0
+    first = run("promote", DEFAULT, "--pair", "en-de")
+    rest = run("promote", DEFAULT)
+    nothing = [run(command, DEFAULT) for command in ("promote", "gate")]
+
+    assert "translates en-de now" in first.output
+    assert "translates en-de already" in rest.output
+    assert all(f"translates {pair} now" in rest.output for pair in ("en-es", "en-fr"))
+    assert ["no other version" in str(result.exception) for result in nothing] == [True, True]
+
+
 def test_to_register_again_does_nothing(shipped: Command) -> None:
     before = shipped("registered").output
     assert shipped("register", DEFAULT).exit_code == 0
