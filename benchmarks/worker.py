@@ -88,7 +88,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--memory-jobs", type=int, default=50_000, help="jobs of the short one, done in both")
     parser.add_argument("--crashes", type=int, default=3, help="of `rework-share`")
     parser.add_argument("--crash-seconds", type=float, default=10.0, help="time between two of them")
-    parser.add_argument("--rework-jobs", type=int, default=200_000, help="backlog that lasts over all crashes")
+    parser.add_argument("--rework-jobs", type=int, default=450_000, help="backlog that lasts over all crashes")
     return parser.parse_args()
 
 
