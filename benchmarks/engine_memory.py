@@ -17,7 +17,7 @@ from pathlib import Path
 
 from dragoman.benchmarks._table import Row, show
 from dragoman.model.decoding import SearchOptions
-from dragoman.model.shipped import default_checkpoint, find_checkpoint
+from dragoman.model.shipped import DEFAULT, find_checkpoint
 from dragoman.model.translator import Translator
 
 # Segments that wait or run at once: more than the running batch holds.
@@ -58,7 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--segments", type=int, default=200_000)
-    parser.add_argument("--checkpoint", default=default_checkpoint().name)
+    parser.add_argument("--checkpoint", default=DEFAULT)
     options = parser.parse_args()
     translator = Translator.load(find_checkpoint(options.checkpoint), "cpu")
     start, early = time.perf_counter(), 0

@@ -24,7 +24,7 @@ from pathlib import Path
 from dragoman.benchmarks._prerequisites import corpus
 from dragoman.benchmarks._table import figure, show
 from dragoman.compose.local import LocalStack, StackOptions
-from dragoman.model.shipped import default_checkpoint
+from dragoman.model.shipped import DEFAULT
 from dragoman.model.translator import Translator
 from dragoman.settings import load_settings
 from dragoman.storage.deployments import find_open
@@ -135,8 +135,8 @@ def main() -> None:
             os.environ["DRAGOMAN_DATABASE_URL"] = stack.database_url
             upgrade(stack.database_url)
             engine = create_database_engine(load_settings().database_url.get_secret_value())
-            dragoman(folder, "models", "register", default_checkpoint().name)
-            dragoman(folder, "models", "promote", default_checkpoint().name, "--force", "--because", "the first")
+            dragoman(folder, "models", "register", DEFAULT)
+            dragoman(folder, "models", "promote", DEFAULT, "--force", "--because", "the first")
             before, before_folder, _ = in_production(engine)
             seconds = dragoman(folder, "retrain", "retrain.toml")
             after, after_folder, metrics = in_production(engine)

@@ -76,11 +76,13 @@ def planned(
     """
     with database_transaction(settings) as connection:
         version = find_version(connection, named)
-        deployed = {pair: find_open(connection, pair, "production") for pair in chosen_pairs(version, pairs)}
-    own = [pair for pair, current in deployed.items() if current and current.model_version_id == version.id]
-    chosen = [pair for pair in deployed if pair not in own]
-    for pair in own:
-        click.echo(f"{version.id} translates {'-'.join(pair)} already", err=True)
+        chosen = []
+        for pair in chosen_pairs(version, pairs):
+            current = find_open(connection, pair, "production")
+            if current and current.model_version_id == version.id:
+                click.echo(f"{version.id} translates {'-'.join(pair)} already", err=True)
+            else:
+                chosen.append(pair)
     if not chosen:
         raise ConfigurationError("there is no other version to compare it with")
     if test and len(chosen) > 1:

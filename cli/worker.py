@@ -7,6 +7,7 @@ import click
 import structlog
 
 from ..errors import DragomanError
+from ..model.shipped import DEFAULT
 from ..settings import Settings, load_settings
 from ..storage.models import ModelVersion, register_model_version
 from ..storage.revision import require_current
@@ -26,7 +27,7 @@ log = structlog.get_logger(__name__)
     "--model",
     "models",
     multiple=True,
-    help="Folder of a checkpoint or of several, or shipped name; may be given again. Default: tatoeba-en-to-de-es-fr.",
+    help=f"Folder of a checkpoint or of several, or shipped name; may be given again. Default: {DEFAULT}.",
 )
 @click.option("--devices", "--device", help="cpu, auto, or CUDA devices, a process each: cuda:0,cuda:1.")
 @click.option("--echo", is_flag=True, help="Answer with the source text: measures the pipeline without a model.")
