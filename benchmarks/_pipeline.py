@@ -130,11 +130,13 @@ class Looker:
         return [found[0] for found in cursor.fetchall()]
 
     def wait(self, lane: str, count: int) -> None:
-        """Until so many messages of the lane are done with."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while self.value(DONE, lane) < count:
-            if time.monotonic() > deadline:
-                raise SystemExit("the worker did not finish: see its log above")
+        """Until so many messages of the lane are done with; ends the benchmark when their number stands still."""
+        done, since = 0, time.monotonic()
+        while (now := int(self.value(DONE, lane))) < count:
+            if now > done:
+                done, since = now, time.monotonic()
+            elif time.monotonic() - since > PATIENCE_SECONDS:
+                raise SystemExit(f"the worker stands still at {done:,} of {count:,} jobs: see its log above")
             time.sleep(LOOK_SECONDS)
 
 

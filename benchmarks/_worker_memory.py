@@ -20,26 +20,35 @@ MEBIBYTE = 1_048_576
 
 
 def memory(stack: LocalStack, options: argparse.Namespace, ledger: Ledger) -> list[Row]:
-    """`backlog-memory-ratio`: most resident memory until `--memory-jobs` are done, with that backlog and a long one."""
+    """`backlog-memory-ratio`: most resident memory until `--memory-jobs` are done, with that backlog and a long one.
+
+    The worker with the long one goes on until `--memory-done`, and its peak until then is printed.
+    """
     long, short = [], []
     for turn in range(options.turns):
-        short.append(_peak(stack, options.memory_jobs, options.memory_jobs, ledger))
-        long.append(_peak(stack, options.memory_backlog, options.memory_jobs, ledger))
+        short.append(_peak(stack, options.memory_jobs, options, ledger))
+        long.append(_peak(stack, options.memory_backlog, options, ledger))
         print(f"turn {turn + 1}: {long[-1]:.1f} MiB, {short[-1]:.1f} with a short backlog", flush=True)
     ratios = [own / other for own, other in zip(long, short, strict=True)]
     goal = f"<= 1.05, {options.memory_backlog:,} jobs over {options.memory_jobs:,}"
     return [row("backlog-memory-ratio", (median(long), median(short)), ratios, ("MiB", goal))]
 
 
-def _peak(stack: LocalStack, backlog: int, until_done: int, ledger: Ledger) -> float:
-    """Mebibytes."""
+def _peak(stack: LocalStack, backlog: int, options: argparse.Namespace, ledger: Ledger) -> float:
+    """Mebibytes, when `--memory-jobs` of the backlog are done."""
     work = Work(installed(stack), backlog)
     start = time.perf_counter()
     _publish_fast(work)
     print(f"{backlog:,} jobs published, {backlog / (time.perf_counter() - start):,.0f} a second", flush=True)
     with worker(work, ["--echo"]) as process:
-        Looker(work).wait("bulk", until_done)
+        Looker(work).wait("bulk", options.memory_jobs)
         peak = _peak_bytes(process.pid) / MEBIBYTE
+        if (until := min(backlog, options.memory_done)) > options.memory_jobs:
+            Looker(work).wait("bulk", until)
+            print(
+                f"{_peak_bytes(process.pid) / MEBIBYTE:.1f} MiB at most when {until:,} of {backlog:,} were done",
+                flush=True,
+            )
     ledger.read(work)
     return peak
 
