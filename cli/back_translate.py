@@ -29,6 +29,7 @@ class Request:
     columns: str | None
     tag: str
     beam_size: int
+    min_score: float | None
     sampling: bool
     temperature: float
     top_k: int
@@ -42,9 +43,9 @@ class Request:
         """How to translate."""
         limits = BatchLimits(self.batch_tokens, rows=self.batch_tokens) if self.batch_tokens else None
         if not self.sampling:
-            return SynthesisOptions(SearchOptions(beam_size=self.beam_size), limits)
+            return SynthesisOptions(SearchOptions(beam_size=self.beam_size), limits, min_score=self.min_score)
         sampling = Sampling(temperature=self.temperature, top_k=self.top_k, top_p=self.top_p, seed=self.seed)
-        return SynthesisOptions(SearchOptions(beam_size=1, sampling=sampling), limits)
+        return SynthesisOptions(SearchOptions(beam_size=1, sampling=sampling), limits, min_score=self.min_score)
 
     @property
     def task(self) -> BackTranslation:
@@ -67,6 +68,7 @@ class Request:
 )
 @click.option("--tag", default="", help="Put before every synthetic text (tagged back-translation), e.g. '<BT>'.")
 @click.option("--beam-size", type=click.IntRange(1, 64), default=4, show_default=True, help="1 is greedy search.")
+@click.option("--min-score", type=float, help="Leave out translations with a lower score, such as -0.5.")
 @click.option("--sampling", is_flag=True, help="Draw translations at random instead: more diverse sources.")
 @click.option("--temperature", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True)
 @click.option(

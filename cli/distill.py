@@ -29,6 +29,7 @@ class Request:
     config: Path
     run_folder: Path | None
     beam_size: int
+    min_score: float | None
     keep_original: bool
     translate_only: bool
     device: str | None
@@ -37,7 +38,7 @@ class Request:
     @property
     def options(self) -> SynthesisOptions:
         limits = BatchLimits(self.batch_tokens, rows=self.batch_tokens) if self.batch_tokens else None
-        return SynthesisOptions(SearchOptions(beam_size=self.beam_size), limits)
+        return SynthesisOptions(SearchOptions(beam_size=self.beam_size), limits, min_score=self.min_score)
 
 
 @click.command()
@@ -45,6 +46,7 @@ class Request:
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--run-folder", type=click.Path(path_type=Path), help="Corpora, state and curve.  [default: runs/NAME]")
 @click.option("--beam-size", type=click.IntRange(1, 64), default=4, show_default=True, help="1 is greedy search.")
+@click.option("--min-score", type=float, help="Leave out translations with a lower score, such as -0.5.")
 @click.option("--keep-original", is_flag=True, help="The student learns from the original pairs too.")
 @click.option("--translate-only", is_flag=True, help="Write the corpora, train no student.")
 @click.option("--device", help="Where the teacher works: cpu, cuda:N or auto.")

@@ -65,11 +65,15 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class SynthesisOptions:
-    """How it is translated, and in chunks of how many segments; what is None suits the device."""
+    """How it is translated, and in chunks of how many segments; what is None suits the device.
+
+    Translations whose score is below `min_score` are left out (None: none is): the model was not sure of them.
+    """
 
     search: SearchOptions = field(default_factory=SearchOptions)
     limits: BatchLimits | None = None
     chunk_segments: int | None = None
+    min_score: float | None = None
 
 
 class ChunkTranslation:
@@ -81,6 +85,7 @@ class ChunkTranslation:
         self.search = options.search
         self._limits = options.limits or (GPU_LIMITS if on_gpu else CPU_LIMITS)
         self._chunk_segments = options.chunk_segments or (GPU_CHUNK if on_gpu else CPU_CHUNK)
+        self._min_score = options.min_score
         self._listener = listener
 
     def run(self, work: Work, output: Path, identity: dict[str, str]) -> ChunkFolder:
@@ -89,6 +94,8 @@ class ChunkTranslation:
         The chunks lie in a folder beside `output`. Raises `ConfigurationError` if they belong to another job.
         """
         identity = {"model": self.translator.version, "search": repr(self.search), **identity}
+        if self._min_score is not None:
+            identity["least score"] = repr(self._min_score)
         folder = ChunkFolder(chunks_of(output), identity, self._chunk_segments)
         if not folder.is_joined(output):
             self._translate(work, folder)
@@ -103,8 +110,11 @@ class ChunkTranslation:
                 progress.skip(len(texts))
                 continue
             found, too_long = self._translations(texts, work.target, progress)
-            rows = [work.columns(texts[place], found[place]) for place in sorted(found) if found[place].text]
-            counts = {"kept": len(rows), "too long": too_long, "empty": len(found) - len(rows)}
+            said = [place for place in sorted(found) if found[place].text]
+            sure = [place for place in said if self._min_score is None or found[place].score >= self._min_score]
+            rows = [work.columns(texts[place], found[place]) for place in sure]
+            counts = {"kept": len(rows), "too long": too_long, "empty": len(found) - len(said)}
+            counts["unsure"] = len(said) - len(sure)
             # Repeats are of the whole job: the first chunk tells of them.
             folder.add(number, rows, counts if number else counts | repeats)
 

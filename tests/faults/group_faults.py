@@ -84,17 +84,13 @@ def recreate_topics(arena: Arena) -> None:
     arena.bite("topics made anew", 2)
     before = arena.rows()
     arena.fleet.start()
-    wait_until(lambda: _complained(arena), "a worker says that the topic is another", 40)
+    wait_until(lambda: arena.fleet.events("topic_made_anew"), "a worker says that the topic is another", 40)
     assert arena.rows() == before, "a topic that was made anew was read as if it were the old one"
     arena.rewound = True
     for worker in list(arena.fleet.running):
         worker.terminate()
     arena.execute("DELETE FROM ingest_lease")  # a person has decided: from the beginning
     arena.new_load()
-
-
-def _complained(arena: Arena) -> bool:
-    return any(arena.fleet.events(name) for name in ("offset_beyond_end", "topic_replaced", "topic_identity_changed"))
 
 
 def expire_unread(arena: Arena) -> None:

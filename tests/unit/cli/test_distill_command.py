@@ -103,6 +103,12 @@ def test_corpus_holds_source_translation_and_score(teacher: Path, config: Path) 
     assert "3 segments kept; left out: none" in result.stdout
 
 
+def test_translations_that_the_teacher_is_unsure_of_are_left_out(teacher: Path, config: Path) -> None:
+    result = run(teacher, config, "--translate-only", "--min-score", "-0.001")
+
+    assert "0 segments kept; left out: 3 unsure" in result.stdout
+
+
 def test_no_student_is_trained_when_only_translations_are_wanted(teacher: Path, config: Path) -> None:
     result = run(teacher, config, "--translate-only")
 

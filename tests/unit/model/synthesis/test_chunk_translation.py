@@ -113,6 +113,35 @@ def test_empty_translation_is_left_out_and_counted(translator: Translator, outpu
     assert (rows(output), folder.counts["empty"]) == ([["No.", "Non."]], 1)
 
 
+class Doubtful(Translator):
+    """Sure of "No." alone."""
+
+    def translate(self, texts: Sequence[str], *_: object, **__: object) -> list[Translation]:
+        return [Translation("Non.", -0.3 if text == "No." else -0.7, 1, 1) for text in texts]
+
+
+@pytest.mark.parametrize(("least", "kept", "unsure"), [(None, 2, 0), (-0.7, 2, 0), (-0.5, 1, 1), (-0.1, 0, 2)])
+def test_translation_below_the_least_score_is_left_out_and_counted(
+    translator: Translator, output: Path, rows: Rows, least: float | None, kept: int, unsure: int
+) -> None:
+    options = SynthesisOptions(GREEDY, min_score=least)
+    doubtful = ChunkTranslation(Doubtful(translator.checkpoint, translator.device), options, lambda _report: None)
+    folder = doubtful.run(work("Yes.", "No."), output, {})
+
+    assert (len(rows(output)), folder.counts["kept"], folder.counts["unsure"]) == (kept, kept, unsure)
+
+
+def test_other_least_score_is_refused_on_the_same_chunks(translator: Translator, output: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        translation_by(StoppingTranslator(translator, 2)).run(work(*TEXTS), output, {})
+    other = ChunkTranslation(
+        translator, SynthesisOptions(GREEDY, chunk_segments=2, min_score=-9.0), lambda _report: None
+    )
+
+    with pytest.raises(ConfigurationError, match="least score"):
+        other.run(work(*TEXTS), output, {})
+
+
 def test_other_search_is_refused_on_the_same_chunks(translator: Translator, output: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         translation_by(StoppingTranslator(translator, 2)).run(work(*TEXTS), output, {})
