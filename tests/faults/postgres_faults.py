@@ -207,9 +207,9 @@ def migrate_under_load(arena: Arena) -> None:
     before = failures(arena)
     for statement in (
         "ALTER TABLE translation ADD COLUMN note text",
-        "CREATE INDEX CONCURRENTLY note_at ON translation (note)",
+        "CREATE INDEX note_at ON translation (note)",
         "ALTER TABLE ingest_lease ADD COLUMN note text DEFAULT ''",
-        "DROP INDEX CONCURRENTLY note_at",
+        "DROP INDEX note_at",
         "ALTER TABLE translation DROP COLUMN note",
         "ALTER TABLE ingest_lease DROP COLUMN note",
     ):
@@ -246,6 +246,7 @@ def restore_backup(arena: Arena) -> None:
 
 def _while_stopped(arena: Arena, act: Callable[[], object]) -> None:
     arena.ground.stack.postgres.stop()
+    arena.engine.dispose()  # whose connections are no more
     act()
     arena.ground.stack.postgres.start()
 

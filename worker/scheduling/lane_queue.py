@@ -3,7 +3,7 @@
 from collections import deque
 from heapq import heappop, heappush, heapreplace
 
-from .deadlines import Deadlines
+from .deadlines import IDLE_ENTRIES, Deadlines
 from .entry import Entry, Place
 from .shelf import Shelf
 
@@ -11,6 +11,7 @@ from .shelf import Shelf
 class LaneQueue:
     """Entries by turn, by arrival and by length; adding and leaving cost the same however many wait.
 
+    Entries that left stay where they stood until they are more than those that wait; when none waits, all is forgotten.
     By length they stand on two shelves. `near`: their client was behind when they came, so they go with whatever
     padding is allowed, before the others. `far`: all others; they go where they pad least.
     """
@@ -18,10 +19,14 @@ class LaneQueue:
     def __init__(self) -> None:
         self.rows = self.pieces = 0
         self.near, self.far = Shelf(), Shelf()
+        self._forget()
+
+    def _forget(self) -> None:
         self._urgent = Deadlines(lambda entry: entry.waiting)
         self._by_client: dict[str, deque[Entry]] = {}  # a client's entries come in the order of their turns
         self._next: list[Place] = []  # the first entry of each client
         self._by_arrival: deque[Entry] = deque()
+        self._left = 0  # entries that left since the last look at all of them
 
     def add(self, entry: Entry) -> None:
         """Let an entry wait, whose turn is set."""
@@ -43,6 +48,11 @@ class LaneQueue:
         self.pieces -= entry.length
         if entry.may_hurry:
             self._urgent.left()
+        self._left += 1
+        if not self.rows:
+            self._forget()
+        elif self._left > max(self.rows, IDLE_ENTRIES):
+            self._sweep()
 
     def first(self) -> Entry | None:
         """The entry whose turn comes first."""
@@ -66,6 +76,14 @@ class LaneQueue:
     def urgent(self) -> Entry | None:
         """The entry that expires first, of those that may hurry."""
         return self._urgent.next()
+
+    def _sweep(self) -> None:
+        """Forget all entries that left, but for the heads of lines: whose turn is next is found by them."""
+        self._by_arrival = deque(entry for entry in self._by_arrival if entry.waiting)
+        for client, line in self._by_client.items():
+            head = line.popleft()
+            self._by_client[client] = deque((head, *(entry for entry in line if entry.waiting)))
+        self._left = 0
 
     def _line_up(self, place: Place) -> None:
         entry = place[2]
