@@ -5,14 +5,14 @@ Knows confluent_kafka; decides nothing.
 
 import time
 from base64 import urlsafe_b64decode
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 from uuid import UUID
 
 import structlog
-from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition, Uuid
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicCollection, TopicPartition, Uuid
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from ..errors import TransientError
 from ..kafka_settings import kafka_client_config
@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 
 # How long Kafka may take to answer for positions while a rebalance waits for us.
 POSITION_TIMEOUT_SECONDS = 3.0
+EARLIEST, LATEST = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
 # How long a topic that was made anew may go unnoticed.
 WATCH_SECONDS = 5.0
 
@@ -38,25 +39,21 @@ class KafkaPositions:
 
     def of(self, partitions: Sequence[Partition]) -> dict[Partition, Position]:
         """Positions of these partitions; blocks for some three seconds at most, and leaves out what had no answer."""
-        found: dict[Partition, Position] = {}
         if not partitions:
-            return found
+            return {}
         deadline = time.monotonic() + POSITION_TIMEOUT_SECONDS
         try:
             ids = self._topics.of({topic for topic, _ in partitions}, POSITION_TIMEOUT_SECONDS)
             self._watch.learn(ids)
-            entries = [TopicPartition(*partition) for partition in partitions]
-            for entry in self._consumer.committed(entries, timeout=max(0.1, deadline - time.monotonic())):
-                left = max(0.1, deadline - time.monotonic())
-                marks = self._consumer.get_watermark_offsets(TopicPartition(entry.topic, entry.partition), timeout=left)
-                if marks is not None and entry.error is None:
-                    committed = entry.offset if entry.offset >= 0 else None
-                    found[entry.topic, entry.partition] = Position(marks[0], marks[1], committed, ids[entry.topic])
+            left = max(0.1, deadline - time.monotonic())
+            ends = self._topics.ends(partitions, left)
+            committed = self._consumer.committed([TopicPartition(*partition) for partition in partitions], timeout=left)
+            return _positions(committed, ends.found(), ids)
         except KafkaException as error:
             log.warning("positions_unknown", error=error.args[0].name())
         except TransientError as error:
             log.warning("positions_unknown", error=str(error))
-        return found
+        return {}
 
     def ask(self, topics: Collection[str]) -> "Answer":
         """Ask for the ids of these topics and do not wait; raises `TransientError`."""
@@ -118,11 +115,44 @@ class Answer:
             raise _unknown(error) from error
 
 
+class Ends:
+    """What brokers will say about where partitions begin and end."""
+
+    def __init__(self, client: AdminClient, partitions: Collection[Partition], timeout_seconds: float) -> None:
+        first, last = ({TopicPartition(*key): which for key in partitions} for which in (EARLIEST, LATEST))
+        self._first = client.list_offsets(first, request_timeout=timeout_seconds)
+        # As a consumer reads: what an open transaction has written does not count yet.
+        self._last = client.list_offsets(
+            last, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=timeout_seconds
+        )
+
+    def found(self) -> dict[Partition, tuple[int, int]]:
+        """Wait for first offset and end of each partition; leaves out those whose broker did not say."""
+        found: dict[Partition, tuple[int, int]] = {}
+        unknown: KafkaException | None = None
+        for partition, first in self._first.items():
+            try:
+                last = self._last[partition].result()
+                found[partition.topic, partition.partition] = (first.result().offset, last.offset)
+            except KafkaException as error:
+                unknown = error
+        if unknown is not None:
+            log.warning("positions_unknown", error=unknown.args[0].name())
+        return found
+
+
 class TopicIds:
-    """The ids that brokers gave to topics: one that was deleted and made anew has another."""
+    """What brokers know of topics: their ids (one that was deleted and made anew has another), and their ends.
+
+    Asked over connections of its own: on a consumer's, whatever is asked waits until its fetch of no messages is over.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._client = AdminClient(kafka_client_config(settings))
+
+    def ends(self, partitions: Collection[Partition], timeout_seconds: float) -> Ends:
+        """Ask where these partitions begin and end and do not wait."""
+        return Ends(self._client, partitions, timeout_seconds)
 
     def of(self, topics: Collection[str], timeout_seconds: float) -> dict[str, UUID | None]:
         """The id of each topic, None from brokers before 2.8.
@@ -138,6 +168,18 @@ class TopicIds:
             return Answer(self._client.describe_topics(collection, request_timeout=timeout_seconds))
         except KafkaException as error:
             raise _unknown(error) from error
+
+
+def _positions(
+    committed: Iterable[TopicPartition], ends: Mapping[Partition, tuple[int, int]], ids: Mapping[str, UUID | None]
+) -> dict[Partition, Position]:
+    found: dict[Partition, Position] = {}
+    for entry in committed:
+        marks = ends.get((entry.topic, entry.partition))
+        if marks is not None and entry.error is None:
+            offset = entry.offset if entry.offset >= 0 else None
+            found[entry.topic, entry.partition] = Position(*marks, offset, ids[entry.topic])
+    return found
 
 
 def _unknown(error: KafkaException) -> TransientError:
