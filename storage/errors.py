@@ -54,7 +54,9 @@ def classify(error: DBAPIError) -> Verdict:
         return "transient" if known or error.connection_invalidated else "permanent"
     if _login_refused(error):
         return "permanent"
-    lost = error.connection_invalidated or isinstance(error.orig, psycopg2.OperationalError)
+    # What libpq cannot explain, such as a COPY that its backend did not end, is none of the driver's kinds of errors.
+    unexplained = type(error.orig) is psycopg2.DatabaseError
+    lost = error.connection_invalidated or unexplained or isinstance(error.orig, psycopg2.OperationalError)
     return "transient" if lost else "permanent"
 
 

@@ -6,7 +6,7 @@ from dragoman.errors import ConfigurationError, DragomanError, TransientError
 from dragoman.storage.engine import create_database_engine
 from dragoman.storage.errors import address, classify, database_errors, explain
 from sqlalchemy import make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 URL = make_url("postgresql+psycopg2://someone:secret@database.example:5433/history")
@@ -46,6 +46,15 @@ def test_a_state_is_permanent_when_repeating_cannot_help_though_its_class_is_ope
 
 def test_a_lost_connection_is_transient_when_it_carries_no_state() -> None:
     assert classify(error(None, "server closed the connection unexpectedly", invalidated=True)) == "transient"
+
+
+def test_an_error_that_the_driver_cannot_explain_is_a_lost_connection() -> None:
+    said = psycopg2.DatabaseError("error with status PGRES_COPY_OUT and no message from the libpq")
+    assert classify(DatabaseError("COPY", {}, said)) == "transient"
+
+
+def test_an_error_that_the_driver_raises_itself_is_permanent() -> None:
+    assert classify(DatabaseError("SELECT", {}, psycopg2.ProgrammingError("no results to fetch"))) == "permanent"
 
 
 def test_a_refused_connection_is_transient_when_the_server_is_away() -> None:
