@@ -19,6 +19,9 @@ SENTENCES = [
 ]
 THINGS = ["book", "car", "dog", "letter", "clock", "chair", "hat", "key", "map", "ring"]
 
+# A worker that is to be met in the middle of its work, on any machine.
+SLOW = {"DRAGOMAN_BEAM_SIZE": "16"}
+
 
 def sentences(count: int) -> list[str]:
     """So many English sentences of varied length."""
@@ -49,7 +52,7 @@ def results_of(installation: Installation, jobs: set[UUID]) -> dict[UUID, list[T
 
 
 def test_2000_jobs_have_2000_rows_and_2000_equal_results_when_a_worker_is_killed(installation: Installation) -> None:
-    first = installation.start_worker()
+    first = installation.start_worker(**SLOW)
     first.wait_ready()
     jobs = submit(installation, 2000)
     wait_until(lambda: installation.count() >= 200, "the first worker is in the middle")
@@ -71,7 +74,7 @@ def test_2000_jobs_have_2000_rows_and_2000_equal_results_when_a_worker_is_killed
 
 
 def test_the_successor_finishes_the_rest_when_a_worker_is_terminated(installation: Installation) -> None:
-    first = installation.start_worker()
+    first = installation.start_worker(**SLOW)
     first.wait_ready()
     jobs = submit(installation, 600)
     wait_until(lambda: installation.count() >= 50, "the first worker is in the middle")
