@@ -20,7 +20,7 @@ from dragoman.tests.unit.worker.scheduling.simulation import (
 )
 from dragoman.worker.scheduling.policy import Policy
 from dragoman.worker.scheduling.scheduler import Scheduler
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 LIMITS = BatchLimits(2048, 128, 0.3)
@@ -42,13 +42,11 @@ def ahead_pieces(served: list[Served], mine: Served) -> int:
     A segment is `ahead` of the clock by that at most.
     """
     own = [one for one in served if one.arrival.client == mine.arrival.client and one.arrival.lane == mine.arrival.lane]
-    own.sort(key=lambda one: one.arrival.at_seconds)
     since = mine.arrival.at_seconds
-    for one in reversed([one for one in own if one.arrival.at_seconds <= mine.arrival.at_seconds]):
-        # Taken at or after the moment that the next one came: the client had something waiting in between.
-        if one.at_seconds < since:
-            break
-        since = min(since, one.arrival.at_seconds)
+    # Taken at or after that moment: the client had something waiting already. Not in the order in which they came, so
+    # one that was taken early says nothing of those before it.
+    while earlier := [one.arrival.at_seconds for one in own if one.arrival.at_seconds < since <= one.at_seconds]:
+        since = min(earlier)
     joined = [one for one in own if since <= one.arrival.at_seconds <= mine.arrival.at_seconds]
     return sum(one.longest for one in joined)
 
@@ -87,6 +85,16 @@ def flooded(floods: list[tuple[str, int, int, int, int, float | None]]) -> list[
 
 
 @given(trickle=TRICKLE, floods=FLOODS, tokens=st.integers(50, 200), rows=st.integers(1, 16))
+@example(
+    trickle=[
+        Arrival(at_seconds=0.11, client="a", length=7),
+        Arrival(at_seconds=0.11, client="b", length=10),  # fills up the other's batch, before the rest of the flood
+        Arrival(at_seconds=0.12, client="b", length=2),
+    ],
+    floods=[("b", 10, 24, 2, 1, None)],
+    tokens=50,
+    rows=2,
+)
 @settings(deadline=None, max_examples=150)
 def test_every_wait_is_bounded_by_what_the_own_client_has_sent(
     trickle: list[Arrival], floods: list[tuple[str, int, int, int, int, float | None]], tokens: int, rows: int
