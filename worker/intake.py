@@ -17,7 +17,7 @@ from .broker import Broker, ClientLostError, Position
 from .fault_desk import FaultDesk
 from .interpreter_turns import InterpreterTurns
 from .leasing import Leasing
-from .message import Partition
+from .message import Partition, by_topic
 from .pipeline import Pipeline
 from .stall_watch import StallWatch
 
@@ -107,14 +107,14 @@ class Intake:
         self._leasing.release(partitions)
         assignments.remove(partitions)
         self._pipeline.metrics.revoke_seconds.observe(time.monotonic() - start)
-        log.info("partitions_revoked", partitions=len(partitions), drained=drained)
+        log.info("partitions_revoked", partitions=len(partitions), which=by_topic(partitions), drained=drained)
 
     def lost(self, partitions: Sequence[Partition]) -> None:
         """The partitions have another owner already: nothing of ours counts for them any more."""
         self._pipeline.assignments.remove(partitions)
         self._leasing.forget(partitions)
         self.give_back_waiting(partitions)
-        log.warning("partitions_lost", partitions=len(partitions))
+        log.warning("partitions_lost", partitions=len(partitions), which=by_topic(partitions))
 
     def forget_all(self) -> None:
         """The client is gone, and with it every partition."""

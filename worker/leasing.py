@@ -16,7 +16,7 @@ from ..storage.leases import Lease, LeaseRequest, acquire_leases, release_leases
 from ..storage.quarantine import QuarantinedRange, record_quarantine
 from .bounded_calls import BoundedCalls
 from .broker import Position
-from .message import Partition
+from .message import Partition, by_topic
 from .pipeline import Pipeline
 
 log = structlog.get_logger(__name__)
@@ -72,7 +72,7 @@ class Leasing:
             self._refused.pop(partition, None)
             self._pipeline.assignments.add(partition, lease.epoch, start, suspect_before=_suspect_before(lease, start))
             offsets[partition] = start
-        log.info("partitions_assigned", partitions=len(offsets))
+        log.info("partitions_assigned", partitions=len(offsets), which=by_topic(offsets))
         return offsets
 
     def release(self, partitions: Collection[Partition]) -> None:

@@ -1,5 +1,6 @@
 """A record as it was polled. Knows no Kafka client, no database, no network."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -37,3 +38,11 @@ class Message(NamedTuple):
     def sent_at(self) -> datetime:
         """Time that the broker or the producer put on the record; a producer can put any number there."""
         return datetime.fromtimestamp(min(max(0.0, self.timestamp_seconds), LATEST_SECONDS), UTC)
+
+
+def by_topic(partitions: Iterable[Partition]) -> dict[str, list[int]]:
+    """The numbers of these partitions, for a log line."""
+    found: dict[str, list[int]] = {}
+    for topic, number in sorted(partitions):
+        found.setdefault(topic, []).append(number)
+    return found

@@ -150,16 +150,13 @@ def published(arena: Arena, topic: str) -> dict[str, list[tuple[str, bytes]]]:
 def progress(arena: Arena) -> list[str]:
     """I3 and I6: everything was read, everything was finished, and Kafka was told no more than that."""
     leases, committed = arena.leases(), arena.committed()
-    ends = end_offsets(arena, arena.topics())
-    behind = [
-        f"{key} stands at {leases.get(key)}, ends at {end}" for key, end in ends.items() if not _done(leases, key, end)
-    ]
+    unread = [f"{key} stands at {at}, ends at {end}" for key, (at, end) in behind(arena)]
     ahead = [
         f"{key} {committed[key]} > {leases.get(key)}" for key in committed if committed[key] > (leases.get(key) or 0)
     ]
     waiting = arena.query("SELECT count(*) FROM outbox")[0][0]
     return [
-        *_some("I6: a partition was not read to its end", behind),
+        *_some("I6: a partition was not read to its end", unread),
         *_some("I3: Kafka was told more than the database has", ahead),
         *([f"I6: {waiting} events are still in the outbox"] if waiting else []),
     ]
@@ -167,13 +164,13 @@ def progress(arena: Arena) -> list[str]:
 
 def at_rest(arena: Arena) -> bool:
     """Whether nothing is left to do."""
-    leases = arena.leases()
-    done = all(_done(leases, key, end) for key, end in end_offsets(arena, arena.topics()).items())
-    return done and not arena.query("SELECT 1 FROM outbox LIMIT 1")
+    return not behind(arena) and not arena.query("SELECT 1 FROM outbox LIMIT 1")
 
 
-def _done(leases: dict[Partition, int | None], key: Partition, end: int) -> bool:
-    return (leases.get(key) or 0) >= end
+def behind(arena: Arena) -> list[tuple[Partition, tuple[int | None, int]]]:
+    """Partitions that are not finished to their end, where they stand by their leases, and where they end."""
+    leases, ends = arena.leases(), end_offsets(arena, arena.topics())
+    return [(key, (leases.get(key), end)) for key, end in ends.items() if (leases.get(key) or 0) < end]
 
 
 def end_offsets(arena: Arena, topics: Iterable[str]) -> dict[Partition, int]:

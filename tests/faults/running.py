@@ -9,6 +9,7 @@ from dragoman.tests.faults.fault import Fault, Verdict
 from dragoman.tests.faults.ground import Ground
 from dragoman.tests.faults.invariants import at_rest, footprints, lost_so_far, progress, violations
 from dragoman.tests.faults.process_faults import pause
+from dragoman.tests.faults.standstill import describe_standstill
 
 # I6: once it is healed, a run that is not at rest records something new within this. How long a backlog takes
 # altogether is the machine's business.
@@ -79,7 +80,8 @@ def rest(arena: Arena) -> float:
             state, moved = now, time.monotonic()
         standstill = time.monotonic() - moved
         assert standstill < STANDSTILL_SECONDS, (
-            f"I6: nothing has moved for {standstill:.0f} s (rows, events in the outbox: {state}); {progress(arena)}"
+            f"I6: nothing has moved for {standstill:.0f} s (rows, events in the outbox: {state}); {progress(arena)}\n"
+            f"{describe_standstill(arena)}"
         )
     return time.monotonic() - start
 

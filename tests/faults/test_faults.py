@@ -1,14 +1,16 @@
 """A few faults of the matrix, seeded; `make faults` runs them all."""
 
+import json
 from pathlib import Path
 
 import pytest
-from dragoman.tests.faults.arena import Setup
+from dragoman.tests.faults.arena import Arena, Setup
 from dragoman.tests.faults.catalog import FAULTS
 from dragoman.tests.faults.fault import Fault, Verdict
 from dragoman.tests.faults.ground import Ground
 from dragoman.tests.faults.load import Mix
 from dragoman.tests.faults.running import run_fault
+from dragoman.tests.faults.standstill import describe_standstill
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(400)]
 
@@ -33,3 +35,21 @@ def test_a_run_is_void_when_the_fault_never_struck(ground: Ground, tmp_path: Pat
     quiet = Fault("0", "nothing at all", "nothing is done", lambda _: None, Setup(workers=1, mix=Mix(100.0)))
 
     assert run(ground, quiet, tmp_path).problems == ("void: nothing shows that the fault struck at all",)
+
+
+def test_a_standstill_is_described_by_workers_and_members(ground: Ground, tmp_path: Path) -> None:
+    told: list[str] = []
+
+    def look(arena: Arena) -> None:
+        told.append(describe_standstill(arena))
+        arena.bite("looked")
+
+    verdict = run(ground, Fault("0", "a look", "nothing is done", look, Setup(workers=1, mix=Mix(100.0))), tmp_path)
+    lines = [json.loads(line) for line in told[0].splitlines()]
+    [worker] = [line for line in lines if "worker" in line]
+    held = [partition for line in lines for partition in line.get("holds", ())]
+
+    assert verdict.problems == ()
+    assert worker["ready"]
+    assert worker["assigned_partitions"] > 0
+    assert 0 < len(set(held)) == len(held)

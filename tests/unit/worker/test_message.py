@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from dragoman.worker.message import by_topic
 
 
 def test_the_size_is_that_of_value_key_and_headers(build: Any) -> None:
@@ -21,3 +22,7 @@ def test_the_size_is_that_of_value_key_and_headers(build: Any) -> None:
 )
 def test_the_time_is_one_that_exists_whatever_a_producer_wrote(build: Any, seconds: float, expected: datetime) -> None:
     assert build.message(timestamp_seconds=seconds).sent_at == expected
+
+
+def test_partitions_are_told_by_topic() -> None:
+    assert by_topic([("b", 2), ("a", 1), ("b", 0)]) == {"a": [1], "b": [0, 2]}
