@@ -23,12 +23,17 @@ def translator() -> Translator:
     return Translator.load(default_checkpoint(), "cpu")
 
 
+@pytest.fixture(scope="module")
+def reverse_translator() -> Translator:
+    return Translator.load(shipped_for("de", "en"), "cpu")
+
+
 def test_default_checkpoint_translates_english(translator: Translator) -> None:
     assert translator.pairs == (("en", "de"), ("en", "es"), ("en", "fr"))
 
 
 def test_shipped_checkpoints_translate_to_english_too() -> None:
-    assert [shipped_for(source, "en").name for source in ("de", "es", "fr")] == ["tatoeba-en-de-es-fr"] * 3
+    assert [shipped_for(source, "en").name for source in ("de", "es", "fr")] == ["tatoeba-de-es-fr-to-en"] * 3
 
 
 def test_shipped_checkpoints_are_small() -> None:
@@ -104,3 +109,20 @@ def test_shipped_card_says_quality_licence_attribution_and_command(translator: T
 )
 def test_shipped_checkpoint_knows_everyday_words(translator: Translator, target: str, text: str, word: str) -> None:
     assert word in translator.translate([text], target=target)[0].text
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("Wo ist der Bahnhof?", "station"),
+        ("Danke.", "Thank"),
+        ("¿Dónde está la estación?", "station"),
+        ("Gracias.", "Thank"),
+        ("Où est la gare ?", "station"),
+        ("Merci.", "Thank"),
+    ],
+)
+def test_shipped_checkpoint_knows_everyday_words_to_english(
+    reverse_translator: Translator, text: str, word: str
+) -> None:
+    assert word in reverse_translator.translate([text], target="en")[0].text
