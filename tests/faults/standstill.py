@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from confluent_kafka import KafkaException
+from dragoman.storage.leases import all_leases
 from dragoman.tests.faults.arena import Arena
 from dragoman.tests.faults.fleet import Worker
 from dragoman.tests.faults.invariants import behind
@@ -21,15 +22,15 @@ METRICS = (
     "partition_restarts_total",
     "stuck_threads_total",
 )
-LEASES = "SELECT topic, partition, owner, epoch, next_offset, updated_at::text FROM ingest_lease"
 
 
 def describe_standstill(arena: Arena) -> str:
     """Lines of JSON: partitions that are behind, workers, members of the group."""
     standing = behind(arena)
-    leases = {(topic, number): rest for topic, number, *rest in arena.query(LEASES)}
+    with arena.engine.connect() as connection:
+        leases = {(lease.topic, lease.partition): lease for lease in all_leases(connection, arena.group)}
     lines: list[dict[str, Any]] = [
-        {"partition": key, "stands_at": at, "ends_at": end, "lease": leases.get(key)} for key, (at, end) in standing
+        {"partition": key, "ends_at": end, "lease": leases.get(key)} for key, (_, end) in standing
     ]
     lines += [_worker(worker) for worker in arena.fleet.running]
     lines += _members(arena)
