@@ -28,6 +28,7 @@ from dragoman.schemas.ids import new_job_id
 from dragoman.schemas.jobs import TranslationJob
 from dragoman.storage.correction_chain import ChainNames
 from dragoman.storage.engine import create_database_engine
+from dragoman.storage.known_jobs import known_jobs
 from dragoman.storage.migrate import upgrade
 from dragoman.worker.correction_memory import CorrectionMemory
 from sqlalchemy import Engine, text
@@ -103,9 +104,8 @@ def _measured(engine: Engine, rows: int, batches: int) -> Iterator[Row]:
     before = process.memory_info().rss
     memory = CorrectionMemory(engine)
     start, processor = time.perf_counter(), time.process_time()
-    memory.find([])
     while not memory.knows_all:
-        memory.find([])
+        memory.find([], known_jobs(engine, ()).newest_correction)
     yield figure("keys-read-seconds", time.perf_counter() - start, ("s", NO_GOAL))
     yield figure("keys-read-own-processor-seconds", time.process_time() - processor, ("s", NO_GOAL))
     yield figure("memory-bytes", process.memory_info().rss - before, ("bytes", NO_GOAL))
@@ -115,7 +115,7 @@ def _measured(engine: Engine, rows: int, batches: int) -> Iterator[Row]:
             numbers = [batch * JOBS + n + (0 if step and n % step else rows) for n in range(JOBS)]
             jobs = [_job(number) for number in numbers]
             start = time.perf_counter()
-            found = memory.find(jobs)
+            found = memory.find(jobs, known_jobs(engine, ()).newest_correction)
             seconds.append(time.perf_counter() - start)
             assert sum(one is not None for one in found) == (JOBS // step if step else 0)
         p95 = statistics.quantiles(seconds, n=20)[-1]

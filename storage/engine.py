@@ -74,6 +74,17 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+@contextmanager
+def at_once(engine: Engine) -> Iterator[Connection]:
+    """A connection whose every statement is a transaction: the server ends it, however long we are held up.
+
+    A worker that was frozen between its statement and the COMMIT kept the row of its job locked, and the one that took
+    the job over waited for it without end. Raises as `transaction` does.
+    """
+    with database_errors(engine), engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        yield connection
+
+
 def _ask_idle_connections(engine: Engine) -> None:
     """Replace connections that died while they were idle, as `pool_pre_ping` does for all."""
 

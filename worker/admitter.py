@@ -10,15 +10,15 @@ from sqlalchemy import Engine
 from ..errors import DragomanError, TransientError
 from ..schemas.jobs import Lane, TranslationJob
 from ..schemas.reasons import Reason
-from ..storage.attempts import KnownJobs, known_jobs
+from ..storage.known_jobs import KnownJobs, known_jobs
 from .admission import Admission, too_late
 from .assignments import Delivery
 from .gathering import Portion
 from .outcomes import refused
 from .pipeline import Pipeline
 from .recall import Jobs, Recall
-from .scheduling.translation_memory import EmptyMemory, TranslationMemory
 from .stage import Stage
+from .translation_memory import EmptyMemory, TranslationMemory
 from .work import Outcome, Segment
 
 log = structlog.get_logger(__name__)
@@ -97,7 +97,7 @@ class Admitter(Stage):
         if known.recorded:
             outcomes = [Outcome(delivery) for delivery, job in jobs if job.job_id in known.recorded]
             new = [(delivery, job) for delivery, job in jobs if job.job_id not in known.recorded]
-        answered = self._until_answered(lambda: self._recall.from_memory(new))
+        answered = self._until_answered(lambda: self._recall.from_memory(new, known.newest_correction))
         return None if answered is None else (answered[0], outcomes + answered[1])
 
     def _pass_on(self, jobs: Jobs, outcomes: list[Outcome], known: KnownJobs) -> None:
@@ -142,7 +142,7 @@ class Admitter(Stage):
         return [delivery for delivery, ours in zip(deliveries, admitted, strict=True) if ours]
 
     def _known(self, jobs: Jobs) -> KnownJobs:
-        """Which jobs the history has, and which are suspects."""
+        """Which jobs the history has, which are suspects, and which correction is the newest."""
         return known_jobs(self._engine, [job.job_id for _, job in jobs]) if jobs else KnownJobs()
 
     def _until_answered(self, ask: Callable[[], Answer]) -> Answer | None:

@@ -1,8 +1,9 @@
 """The translation memory: corrections in the database, asked only for texts that may have one. Knows no Kafka.
 
-Each call first reads what was written since the last, so a correction answers every job that is admitted after its
-commit, in every worker. Keys of all corrections are in a filter of fixed size; what it lets through is asked for, and
-the database decides. While a worker has not read all keys yet, it asks for everything.
+The caller says which correction the database has just named as the newest, and each call first reads what was written
+up to it; so a correction answers every job that is admitted after its commit, in every worker. Keys of all corrections
+are in a filter of fixed size; what it lets through is asked for, and the database decides. While a worker has not read
+all keys yet, it asks for everything.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from ..storage.correction_queries import Latest, Numbered, latest_of, written_si
 from ..storage.errors import database_errors
 from ..storage.text_cipher import TextCipher, required
 from .key_filter import KeyFilter
-from .scheduling.translation_memory import Found
+from .translation_memory import Found
 
 # Keys read in one call, so that ten million hold up no job: about a quarter of a second (benchmarks/NOTES.md).
 KEYS_AT_ONCE = 20_000
@@ -38,18 +39,25 @@ class CorrectionMemory:
         # Whether all keys were read: until then every text is asked for.
         self.knows_all = False
 
-    def find(self, jobs: Sequence[TranslationJob]) -> list[Found | None]:
+    def find(self, jobs: Sequence[TranslationJob], newest: Numbered | None, /) -> list[Found | None]:
         """What people say these jobs must become.
 
         Raises `TransientError`, and `DragomanError` when corrections are encrypted with a key that we have not.
         """
-        with database_errors(self._reader), self._reader.connect() as connection:
-            self._catch_up(connection)
-            if self._last is None:
-                return [None] * len(jobs)
-            chains = [self._chains(job) for job in jobs]
-            latest = latest_of(connection, self._asked(chains), self._cipher)
+        if newest != self._last or not self.knows_all:
+            with database_errors(self._reader), self._reader.connect() as connection:
+                self._catch_up(connection)
+        if self._last is None:
+            return [None] * len(jobs)
+        chains = [self._chains(job) for job in jobs]
+        latest = self._latest(self._asked(chains))
         return [_found(latest, some) for some in chains]
+
+    def _latest(self, names: set[bytes]) -> dict[bytes, Latest]:
+        if not names:
+            return {}
+        with database_errors(self._reader), self._reader.connect() as connection:
+            return latest_of(connection, names, self._cipher)
 
     def _catch_up(self, connection: Connection) -> None:
         """Read a piece of what is new. The last correction that we saw comes first: else it is another database."""

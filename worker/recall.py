@@ -1,11 +1,12 @@
 """Answers jobs whose translation is known already: from the translation memory, then from the cache."""
 
 from ..schemas.jobs import TranslationJob
+from ..storage.correction_queries import Numbered
 from .assignments import Delivery
 from .outcomes import Known, recalled
 from .pipeline import Pipeline
 from .scheduling.pool import Pool
-from .scheduling.translation_memory import TranslationMemory
+from .translation_memory import TranslationMemory
 from .work import Outcome, Segment
 
 Jobs = list[tuple[Delivery, TranslationJob]]
@@ -19,9 +20,9 @@ class Recall:
         self._pipeline = pipeline
         self._memory = memory
 
-    def from_memory(self, jobs: Jobs) -> tuple[Jobs, list[Outcome]]:
+    def from_memory(self, jobs: Jobs, newest: Numbered | None) -> tuple[Jobs, list[Outcome]]:
         """Ask the translation memory; raises `TransientError` when it does not answer."""
-        found = self._memory.find([job for _, job in jobs]) if jobs else []
+        found = self._memory.find([job for _, job in jobs], newest) if jobs else []
         identity = self._pipeline.identity
         known = [
             recalled(identity, delivery, job, Known(answer.text, "memory", correction_id=answer.correction_id))

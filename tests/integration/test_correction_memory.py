@@ -1,6 +1,6 @@
 """The translation memory of a worker on a real PostgreSQL."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from dragoman.schemas.corrections import Correction, Signature
 from dragoman.schemas.jobs import TranslationJob
 from dragoman.storage.corrections import record_corrections, withdraw
 from dragoman.storage.engine import create_database_engine, transaction
+from dragoman.storage.known_jobs import known_jobs
 from dragoman.storage.migrate import upgrade
 from dragoman.worker import correction_memory
 from dragoman.worker.admission import Admission
@@ -26,6 +27,7 @@ from dragoman.worker.scheduling.policy import Policy
 from dragoman.worker.scheduling.scheduler import Scheduler
 from dragoman.worker.scheduling.translation_cache import TranslationCache
 from dragoman.worker.scheduling.waiting_room import WaitingRoom
+from dragoman.worker.translation_memory import Found
 from dragoman.worker.work import Identity
 from sqlalchemy import Engine, event, make_url, text
 
@@ -61,14 +63,19 @@ def correct(database: Engine, target: str, source: str = "Hello.", client_id: st
 
 
 def texts(memory: CorrectionMemory, *jobs: TranslationJob) -> list[str | None]:
-    return [found.text if found else None for found in memory.find(jobs)]
+    return [found.text if found else None for found in find(memory, *jobs)]
+
+
+def find(memory: CorrectionMemory, *jobs: TranslationJob) -> list[Found | None]:
+    """As the admitter asks: it has just heard which correction is the newest."""
+    return memory.find(jobs, known_jobs(memory._reader, ()).newest_correction)
 
 
 def test_the_same_text_is_answered_from_the_next_call_on_in_every_worker(database: Engine) -> None:
     here, there = CorrectionMemory(database), CorrectionMemory(database)
     assert texts(here, job()) == texts(there, job()) == [None]
     correction_id = correct(database, "Bonjour.")
-    assert [found and found.correction_id for found in here.find([job(), job("Hello")])] == [correction_id, None]
+    assert [found and found.correction_id for found in find(here, job(), job("Hello"))] == [correction_id, None]
     assert texts(there, job()) == ["Bonjour."]
 
 
@@ -112,14 +119,17 @@ def test_every_correction_is_found_while_the_keys_are_still_being_read(
     assert [texts(memory, *jobs) for _ in range(8)] == [expected] * 8
 
 
-def test_one_statement_is_enough_when_no_text_has_a_correction(database: Engine) -> None:
-    correct(database, "Bonjour.")
+@pytest.mark.parametrize("corrections", [0, 1])
+def test_nothing_is_asked_when_no_text_has_a_correction_and_none_is_new(database: Engine, corrections: int) -> None:
+    for _ in range(corrections):
+        correct(database, "Bonjour.")
     memory = CorrectionMemory(database)
-    memory.find([job()])
+    newest = known_jobs(database, ()).newest_correction
+    memory.find([job()], newest)
     statements: list[str] = []
     event.listen(database, "before_cursor_execute", lambda *told: statements.append(told[2]))
-    assert texts(memory, job("Other."), job("More.")) == [None, None]
-    assert len(statements) == 1
+    assert memory.find([job("Other."), job("More.")], newest) == [None, None]
+    assert statements == []
 
 
 def test_the_memory_begins_anew_when_the_database_was_set_back(database: Engine) -> None:
@@ -141,10 +151,11 @@ def test_a_transient_error_is_raised_and_nothing_forgotten_when_the_database_doe
     short = make_url(database_url).update_query_dict({"options": "-c statement_timeout=200"})
     impatient = create_database_engine(short.render_as_string(hide_password=False))
     memory = CorrectionMemory(impatient)
+    newest = known_jobs(database, ()).newest_correction
     with transaction(database) as holder:
         holder.execute(text("LOCK TABLE correction IN ACCESS EXCLUSIVE MODE"))
         with pytest.raises(TransientError):
-            memory.find([job()])
+            memory.find([job()], newest)
     assert texts(memory, job()) == ["Bonjour."]
     impatient.dispose()
 
@@ -158,27 +169,44 @@ def pipeline(database: Engine) -> Pipeline:
     return pipeline
 
 
-def test_a_correction_comes_before_what_the_worker_has_in_its_cache(database: Engine, pipeline: Pipeline) -> None:
-    identity = pipeline.identity
-    admission = Admission(identity, ServedModels([EchoTranslator()]), SearchOptions())
+def test_a_job_that_nobody_knows_is_admitted_with_one_statement(database: Engine, pipeline: Pipeline) -> None:
+    correct(database, "Bonjour.")
+    admit = admitting(database, pipeline)
+    admit(0, "Other.")
+    statements: list[str] = []
+    event.listen(database, "before_cursor_execute", lambda *told: statements.append(told[2]))
+    admit(1, "More.")
+    assert pipeline.waiting_room.take(0) is not None
+    assert len(statements) == 1
+
+
+def admitting(database: Engine, pipeline: Pipeline) -> Callable[[int, str], None]:
+    """Puts a text at an offset through an admitter."""
+    admission = Admission(pipeline.identity, ServedModels([EchoTranslator()]), SearchOptions())
     admitter = Admitter(pipeline, admission, database, fuse=10, memory=CorrectionMemory(database))
 
-    def admit(offset: int) -> None:
-        message = Message("jobs.bulk", 0, offset, None, encode(job()), (), 0.0)
+    def admit(offset: int, source: str) -> None:
+        message = Message("jobs.bulk", 0, offset, None, encode(job(source)), (), 0.0)
         pipeline.inbox.put([delivery for delivery in [pipeline.assignments.receive(message)] if delivery])
         admitter.work()
+
+    return admit
+
+
+def test_a_correction_comes_before_what_the_worker_has_in_its_cache(database: Engine, pipeline: Pipeline) -> None:
+    admit = admitting(database, pipeline)
 
     def answer() -> Any:
         (outcome,) = pipeline.finished.bulk.gather(1, 0.0)
         assert outcome.row is not None
         return outcome.row.target_text, outcome.row.answered_by, outcome.row.correction_id
 
-    admit(0)
+    admit(0, "Hello.")
     batch = pipeline.waiting_room.take(0)
     assert batch is not None
     pipeline.waiting_room.answered(batch.pool, [(batch.segments[0], Translation("Hallo.", 0.0, 6, 6))])
-    admit(1)
+    admit(1, "Hello.")
     assert answer() == ("Hallo.", "cache", None)
     correction_id = correct(database, "Bonjour.")
-    admit(2)
+    admit(2, "Hello.")
     assert answer() == ("Bonjour.", "memory", correction_id)

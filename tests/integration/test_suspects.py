@@ -8,8 +8,9 @@ from uuid import UUID, uuid4
 
 import pytest
 from dragoman.errors import TransientError
-from dragoman.storage.attempts import begin_attempt, forget_old_attempts, known_jobs, note_suspects
+from dragoman.storage.attempts import begin_attempt, forget_old_attempts, note_suspects
 from dragoman.storage.engine import create_database_engine, transaction
+from dragoman.storage.known_jobs import known_jobs
 from dragoman.storage.leases import LeaseRequest, acquire_leases
 from dragoman.storage.migrate import upgrade
 from dragoman.storage.records import HistoryRow, PartitionProgress, Settlement

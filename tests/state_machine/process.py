@@ -7,7 +7,7 @@ from typing import cast
 from uuid import UUID
 
 from dragoman.producer.memory import MemoryPublisher
-from dragoman.storage.attempts import known_jobs
+from dragoman.storage.known_jobs import known_jobs
 from dragoman.storage.records import HistoryRow, OutboxEvent, Status
 from dragoman.worker.assignments import Delivery
 from dragoman.worker.broker import ClientLostError

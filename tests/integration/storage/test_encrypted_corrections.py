@@ -28,6 +28,7 @@ from dragoman.storage.erasure import find
 from dragoman.storage.erasure_request import Request, carry_out
 from dragoman.storage.erasure_scope import Scope
 from dragoman.storage.history import HistoryFilter
+from dragoman.storage.known_jobs import known_jobs
 from dragoman.storage.migrate import downgrade
 from dragoman.storage.settlement import settle
 from dragoman.storage.text_cipher import TextCipher
@@ -61,7 +62,8 @@ def answers(memory: CorrectionMemory, *numbers: int) -> list[str | None]:
         TranslationJob(client_id="shop", source_text=f"{CANARY} {n}", source_language="en", target_language="fr")
         for n in numbers
     ]
-    return [found.text if found else None for found in memory.find(jobs)]
+    newest = known_jobs(memory._reader, ()).newest_correction
+    return [found.text if found else None for found in memory.find(jobs, newest)]
 
 
 def held(engine: Engine, cipher: TextCipher | None, filters: CorrectionFilter = ANY) -> list[tuple[str, str | None]]:

@@ -7,8 +7,9 @@ from uuid import UUID
 import pytest
 from dragoman.errors import TransientError
 from dragoman.storage import leases
-from dragoman.storage.attempts import begin_attempt, known_jobs, note_suspects
+from dragoman.storage.attempts import begin_attempt, note_suspects
 from dragoman.storage.engine import create_database_engine, transaction
+from dragoman.storage.known_jobs import known_jobs
 from dragoman.storage.leases import LeaseRequest, acquire_leases
 from dragoman.storage.migrate import upgrade
 from sqlalchemy import Connection, Engine, event, make_url, text

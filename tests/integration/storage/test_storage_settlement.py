@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 from dragoman.errors import DragomanError, TransientError
-from dragoman.storage.attempts import known_jobs
+from dragoman.storage.known_jobs import known_jobs
 from dragoman.storage.records import OutboxEvent, PartitionProgress
 from dragoman.storage.settlement import CommitUnknownError, settle
 from sqlalchemy import event

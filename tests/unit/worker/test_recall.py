@@ -7,10 +7,11 @@ from uuid import UUID
 from dragoman.model.translator import Translation
 from dragoman.schemas.codec import decode_result
 from dragoman.schemas.jobs import TranslationJob
+from dragoman.storage.correction_queries import Numbered
 from dragoman.worker.pipeline import Pipeline
 from dragoman.worker.recall import Recall
 from dragoman.worker.scheduling.pool import Pool
-from dragoman.worker.scheduling.translation_memory import EmptyMemory, Found
+from dragoman.worker.translation_memory import EmptyMemory, Found
 
 CORRECTION = UUID(int=1)
 FRENCH = Pool("en", "fr", "echo@0", 4, 1.0)
@@ -19,7 +20,7 @@ FRENCH = Pool("en", "fr", "echo@0", 4, 1.0)
 class Corrections:
     """A memory of one text."""
 
-    def find(self, jobs: Sequence[TranslationJob]) -> Sequence[Found | None]:
+    def find(self, jobs: Sequence[TranslationJob], _: Numbered | None, /) -> Sequence[Found | None]:
         return [Found("Bonjour.", CORRECTION) if job.source_text == "Hello." else None for job in jobs]
 
 
@@ -32,7 +33,7 @@ def items(build: Any, pipeline: Pipeline, *texts: str) -> list[Any]:
 def test_jobs_that_the_memory_knows_are_answered_and_the_others_left(build: Any) -> None:
     pipeline: Pipeline = build.pipeline()
     jobs = items(build, pipeline, "Hello.", "Good night.")
-    rest, (outcome,) = Recall(pipeline, Corrections()).from_memory(jobs)
+    rest, (outcome,) = Recall(pipeline, Corrections()).from_memory(jobs, None)
     assert rest == jobs[1:]
     assert outcome.row is not None
     assert (outcome.row.target_text, outcome.row.model_version_id, outcome.row.batch_id) == ("Bonjour.", None, None)
@@ -66,5 +67,5 @@ def test_nothing_is_asked_of_an_empty_memory(build: Any) -> None:
     pipeline: Pipeline = build.pipeline()
     jobs = items(build, pipeline, "Hello.")
     recall = Recall(pipeline, EmptyMemory())
-    assert recall.from_memory(jobs) == (jobs, [])
-    assert recall.from_memory([]) == ([], [])
+    assert recall.from_memory(jobs, None) == (jobs, [])
+    assert recall.from_memory([], None) == ([], [])

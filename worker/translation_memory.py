@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from ...schemas.jobs import TranslationJob
+from ..schemas.jobs import TranslationJob
+from ..storage.correction_queries import Numbered
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +20,18 @@ class Found:
 class TranslationMemory(Protocol):
     """Looks up the translations of many jobs at once; may wait for a database, and raises `TransientError` then."""
 
-    def find(self, jobs: Sequence[TranslationJob]) -> Sequence[Found | None]:
-        """What is known for each of these jobs, in their order."""
+    def find(self, jobs: Sequence[TranslationJob], newest: Numbered | None, /) -> Sequence[Found | None]:
+        """What is known for each of these jobs, in their order.
+
+        `newest` is the correction that the database has just named, None = it has none: a memory that has read it need
+        not ask again.
+        """
         ...
 
 
 class EmptyMemory:
     """Knows nothing."""
 
-    def find(self, jobs: Sequence[TranslationJob]) -> Sequence[Found | None]:
+    def find(self, jobs: Sequence[TranslationJob], _: Numbered | None, /) -> Sequence[Found | None]:
         """Nothing for each."""
         return [None] * len(jobs)
