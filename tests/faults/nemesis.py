@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+from shutil import copyfile
 from tempfile import mkdtemp
 
 import click
@@ -100,6 +101,7 @@ def main(seed: int, minutes: float, rate: float, folder: Path | None) -> None:
     setup = Setup(workers=3, mix=Mix(jobs_per_second=rate), kafka_by_proxy=True, database_by_proxy=True)
     with Ground() as ground, Arena(ground, root, seed, setup) as arena:
         problems = _rounds(arena, schedules)
+        copyfile(ground.stack.kafka.log, root / "kafka.log")
     for problem in problems:
         click.echo(f"!! {problem}")
     click.echo(f"seed {seed}: {'FAILED: the same seed plays it again' if problems else 'every invariant held'}")
