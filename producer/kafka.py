@@ -215,6 +215,26 @@ class KafkaAdmin:
         self._wait_until_seen({topic.topic for topic in topics})
         return created
 
+    def delete_group(self, name: str) -> bool:
+        """Delete a consumer group with its committed offsets; False when there is none.
+
+        Raises `DragomanError` while it has members, `TransientError` when brokers do not answer.
+        """
+        (future,) = self._client.delete_consumer_groups([name], request_timeout=_CREATION_SECONDS).values()
+        try:
+            future.result()
+        except KafkaException as error:
+            code = error.args[0].code()
+            if code == KafkaError.GROUP_ID_NOT_FOUND:
+                return False
+            if code == KafkaError.NON_EMPTY_GROUP:
+                raise DragomanError(
+                    f"the group {name} has members: stop every worker first; one that was killed counts as a member "
+                    "until its session has timed out"
+                ) from error
+            raise TransientError(f"group {name} could not be deleted, try again: {_text(error)}") from error
+        return True
+
     def _wait_until_seen(self, names: set[str]) -> None:
         """Wait until the broker that is asked knows what the controller created: a moment later."""
         deadline = time.monotonic() + _CREATION_SECONDS

@@ -34,7 +34,7 @@ class KafkaPositions:
 
     def __init__(self, settings: Settings, consumer: Consumer) -> None:
         self._consumer = consumer
-        self._topics = TopicIds(settings)
+        self._topics = TopicFacts(settings)
         self._watch = TopicWatch(self._topics)
 
     def of(self, partitions: Sequence[Partition]) -> dict[Partition, Position]:
@@ -70,7 +70,7 @@ class TopicWatch:
     A client of the classic protocol reads on in the new topic where it stood in the old one.
     """
 
-    def __init__(self, topics: "TopicIds", clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, topics: "TopicFacts", clock: Callable[[], float] = time.monotonic) -> None:
         self._topics = topics
         self._clock = clock
         self._known: dict[str, UUID | None] = {}
@@ -114,6 +114,13 @@ class Answer:
         except KafkaException as error:
             raise _unknown(error) from error
 
+    def partitions(self) -> dict[str, int]:
+        """Wait for how many partitions each topic has; raises `TransientError` as `ids` does."""
+        try:
+            return {topic: len(future.result().partitions) for topic, future in self._futures.items()}
+        except KafkaException as error:
+            raise _unknown(error) from error
+
 
 class Ends:
     """What brokers will say about where partitions begin and end."""
@@ -141,8 +148,8 @@ class Ends:
         return found
 
 
-class TopicIds:
-    """What brokers know of topics: their ids (one that was deleted and made anew has another), and their ends.
+class TopicFacts:
+    """What brokers know of topics: ids (one that was deleted and made anew has another), partitions and their ends.
 
     Asked over connections of its own: on a consumer's, whatever is asked waits until its fetch of no messages is over.
     """
@@ -151,8 +158,11 @@ class TopicIds:
         self._client = AdminClient(kafka_client_config(settings))
 
     def ends(self, partitions: Collection[Partition], timeout_seconds: float) -> Ends:
-        """Ask where these partitions begin and end and do not wait."""
-        return Ends(self._client, partitions, timeout_seconds)
+        """Ask where these partitions begin and end and do not wait; raises `TransientError`."""
+        try:
+            return Ends(self._client, partitions, timeout_seconds)
+        except KafkaException as error:
+            raise _unknown(error) from error
 
     def of(self, topics: Collection[str], timeout_seconds: float) -> dict[str, UUID | None]:
         """The id of each topic, None from brokers before 2.8.
@@ -183,7 +193,7 @@ def _positions(
 
 
 def _unknown(error: KafkaException) -> TransientError:
-    return TransientError(f"the brokers did not say which topic it is ({error.args[0].name()})")
+    return TransientError(f"the brokers did not say what they know of the topics ({error.args[0].name()})")
 
 
 def _uuid(given: Uuid) -> UUID | None:

@@ -96,6 +96,14 @@ class Metrics:
         self.paused = gauge("paused", "1 while polling is paused because too much is in flight")
         self.paused_partitions = gauge("paused_partitions", "Partitions that are ours and deliver nothing just now")
         self.lag = gauge("lag_messages", "Messages of our partitions that are not recorded yet")
+        self.group_lag = gauge(
+            "group_lag_messages",
+            "Messages of all partitions that are not recorded yet, whoever has them",
+        )
+        self.standing = gauge(
+            "standing_partitions",
+            "Partitions, whoever has them, of which nothing was recorded for two minutes though messages wait",
+        )
         self.lag_seconds = gauge("lag_seconds", "Age of the oldest message that is polled and not recorded")
         self.stall_seconds = gauge("stall_seconds", "How long nothing was recorded although something is in flight")
         self.stuck = counter("stuck_threads_total", "Times that a thread did not move for long; the log has the stacks")

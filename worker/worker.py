@@ -35,6 +35,7 @@ from .fault_desk import FaultDesk
 from .health import HealthServer
 from .intake import Intake, IntakeLimits
 from .kafka_broker import KafkaBroker
+from .kafka_positions import TopicFacts
 from .lane_brokers import LaneBrokers
 from .logs import count_dropped_lines
 from .metrics import Metrics
@@ -52,6 +53,7 @@ from .scheduling.waiting_room import LANES, WaitingRoom
 from .settler import LINGER_SECONDS, Settler
 from .shutdown import Shutdown
 from .stage import Stage
+from .standstill_watch import StandstillWatch
 from .stuck_detector import StuckDetector
 from .work import Identity
 
@@ -125,6 +127,7 @@ class Worker:
         )
         self.relay = Relay(self.pipeline, database, publisher, cipher)
         self.privacy_watch = PrivacyWatch(self.pipeline, database)
+        self._standstill_watch = StandstillWatch(self.pipeline, database, TopicFacts(settings), self._job_topics())
         self._publisher = publisher
         self._rebuild_seconds = REBUILD_SECONDS
         self.intake = Intake(
@@ -140,8 +143,9 @@ class Worker:
 
     @property
     def _every_stage(self) -> tuple[Stage, ...]:
-        """The stages that jobs go through, and the one that changes what serves them."""
-        return self.stages if self.registry is None else (*self.stages, self.registry)
+        """The stages that jobs go through, the one that measures, and the one that changes what serves them."""
+        stages = (*self.stages, self._standstill_watch)
+        return stages if self.registry is None else (*stages, self.registry)
 
     def run(self) -> None:
         """Work until `pipeline.stopping` is set, then drain; raises what made a stage fail."""
@@ -247,6 +251,7 @@ class Worker:
         held = sorted(assignments.partitions())
         log.info("draining", in_flight=assignments.in_flight().jobs)
         assignments.revoke(held)
+        self._standstill_watch.stop(0.0)
         if self.registry is not None:
             self.registry.stop(0.0)
             self.shadow.stop(0.0)

@@ -1,8 +1,11 @@
 """Faults 20-23, 48-50: the consumer group and its topics."""
 
+import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
+from dragoman.errors import DragomanError
+from dragoman.producer.kafka import KafkaAdmin
 from dragoman.producer.topics import ensure_topics
 from dragoman.tests.faults.arena import Arena, Setup
 from dragoman.tests.faults.entry import Temper
@@ -60,6 +63,23 @@ def _successor(arena: Arena, worker: Worker) -> Worker:
     arena.bite("workers switched to classic")
     arena.saw(f"classic: ready after {took:.1f} s")
     return fresh
+
+
+def delete_group(arena: Arena) -> None:
+    """What an operator does when the group counts on a member that is not there: offsets on Kafka go, leases stay."""
+    admin = KafkaAdmin(arena.settings)
+    with pytest.raises(DragomanError, match="stop every worker first"):
+        admin.delete_group(arena.group)
+    before = arena.leases()
+    for worker in list(arena.fleet.running):
+        worker.terminate()
+    assert admin.delete_group(arena.group), "the brokers did not know the group"
+    arena.bite("groups deleted")
+    arena.fleet.supervise(arena.setup.workers)
+    took = arena.wait_rows(50)
+    arena.saw(f"50 more rows {took:.1f} s after the start of new workers")
+    arena.saw(f"{len(before)} leases, none set back")
+    assert all((arena.leases()[key] or 0) >= (offset or 0) for key, offset in before.items())
 
 
 def poll_too_late(arena: Arena) -> None:
@@ -131,6 +151,7 @@ GROUP_FAULTS = (
     Fault("20b", "the same, classic protocol", "cooperative-sticky", rebalance_storm, Setup(variables=CLASSIC)),
     Fault("21", "all workers restart at once", "SIGKILL all, start all", restart_all),
     Fault("22", "group protocol switched", "to classic one by one, back through an empty group", switch_protocol),
+    Fault("22b", "group deleted", "all workers stopped, admin client", delete_group),
     Fault(
         "23",
         "polled too late",

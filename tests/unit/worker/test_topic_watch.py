@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 from dragoman.errors import TransientError
-from dragoman.worker.kafka_positions import WATCH_SECONDS, Answer, TopicIds, TopicWatch
+from dragoman.worker.kafka_positions import WATCH_SECONDS, Answer, TopicFacts, TopicWatch
 
 OLD, NEW = UUID(int=1), UUID(int=2)
 
@@ -33,7 +33,7 @@ class Slow(Answer):
         return self._ids
 
 
-class Brokers(TopicIds):
+class Brokers(TopicFacts):
     def __init__(self) -> None:
         self.answers: list[Slow] = []
         self.asked = 0
