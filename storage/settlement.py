@@ -15,7 +15,8 @@ from ..errors import DragomanError, TransientError
 from ..failpoints import reached
 from .bulk import BulkInsert, Command, array_literal, quoted, run_together, uuid_text
 from .copy_in import BinaryCopy, KeyTakenError
-from .errors import address, classify, database_errors
+from .engine import own_transaction
+from .errors import address, classify, sqlstate
 from .quarantine import record_quarantine
 from .records import (
     BatchRow,
@@ -42,9 +43,9 @@ __all__ = [
 # From so many events on, COPY saves more than its two round trips cost.
 COPIED_EVENTS = 100
 # A frozen owner of a lease must not hold it for ever, and a busy database must not hold us. It travels with the first
-# statement, and what nobody waits for travels together: a transaction takes five round trips, seven with many events.
-LIMITS = (
-    "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '10s'; "
+# statement, and what nobody waits for travels together: a transaction takes three round trips, five with many events.
+BEGIN = (
+    "BEGIN; SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '10s'; "
     "SET LOCAL idle_in_transaction_session_timeout = '5s'"
 )
 # Locks are taken in the order of the sort, so that two settlements cannot deadlock.
@@ -62,6 +63,9 @@ AND lease.epoch = done.epoch AND (lease.next_offset IS NULL OR lease.next_offset
 """
 # Whoever was tried more than once may have been a suspect; it has its last word now.
 FORGET_ATTEMPTS = "DELETE FROM attempt WHERE job_id = ANY(%s::uuid[])"
+COMMIT = Command("COMMIT", ())
+# The server ends a connection with one of these at any time, also between a COMMIT and its answer.
+ENDED_BY_THE_SERVER = "57P"
 
 _insert_rows = BulkInsert(translation, HistoryRow._fields, key="job_id")
 _copy_events = BinaryCopy(outbox, OutboxEvent._fields)
@@ -88,10 +92,8 @@ def settle(engine: Engine, settlement: Settlement) -> Receipt:
 
 def _settle(engine: Engine, settlement: Settlement, *, may_copy: bool) -> Receipt:
     reached("before-begin")
-    with database_errors(engine), engine.connect() as connection:
+    with own_transaction(engine) as connection:
         receipt = _write(connection, settlement, may_copy=may_copy)
-        reached("before-commit")
-        _commit(connection)
     reached("after-commit")
     return receipt
 
@@ -129,7 +131,8 @@ def _write_held(connection: Connection, settlement: Settlement, *, may_copy: boo
     if copied:
         _copy_events(connection, events)
     _quarantine(connection, settlement, held)
-    run_together(
+    reached("before-commit")
+    _commit_with(
         connection,
         (
             *_insert_batches.command(batches),
@@ -145,7 +148,7 @@ def _write_held(connection: Connection, settlement: Settlement, *, may_copy: boo
 def _lock_leases(connection: Connection, settlement: Settlement) -> dict[Partition, int]:
     topics = array_literal((entry.topic for entry in settlement.progress), quoted)
     partitions = array_literal((entry.partition for entry in settlement.progress), str)
-    leases = connection.exec_driver_sql(f"{LIMITS}; {LOCK_LEASES}", (settlement.group_id, topics, partitions))
+    leases = connection.exec_driver_sql(f"{BEGIN}; {LOCK_LEASES}", (settlement.group_id, topics, partitions))
     recorded = {(entry.topic, entry.partition): entry.recorded_offset or 0 for entry in settlement.progress}
     # A lease behind what we have recorded is one of a restored database: rows of ours are gone, and to move the offset
     # on would skip their jobs for ever. Whoever takes the lease anew reads them again.
@@ -200,13 +203,20 @@ def _fenced(settlement: Settlement, held: Sequence[PartitionProgress]) -> frozen
     return frozenset((entry.topic, entry.partition) for entry in settlement.progress if entry not in held)
 
 
-def _commit(connection: Connection) -> None:
+def _commit_with(connection: Connection, commands: Iterable[Command]) -> None:
+    """The last commands and the COMMIT in one message."""
     try:
-        connection.commit()
+        run_together(connection, (*commands, COMMIT))
     except DBAPIError as error:
-        if classify(error) == "permanent":
+        if classify(error) == "permanent" or _is_rolled_back(error):
             raise
         raise CommitUnknownError(
             f"the connection to the database at {address(connection.engine.url)} was lost during COMMIT: "
             "the same settlement is repeated"
         ) from error
+
+
+def _is_rolled_back(error: DBAPIError) -> bool:
+    """Whether the server said so itself."""
+    state = sqlstate(error)
+    return state is not None and not state.startswith(ENDED_BY_THE_SERVER) and not error.connection_invalidated

@@ -14,7 +14,8 @@ from dragoman.worker.work import Outcome
 def no_epoch_check() -> None:
     """Whoever writes is taken for the owner."""
 
-    def everybody(_: Any, wanted: Settlement) -> dict[tuple[str, int], int]:
+    def everybody(connection: Any, wanted: Settlement) -> dict[tuple[str, int], int]:
+        connection.exec_driver_sql(settlement.BEGIN)
         return {(entry.topic, entry.partition): entry.epoch for entry in wanted.progress}
 
     _replace(settlement, "_lock_leases", everybody)

@@ -42,5 +42,5 @@ class MessageBuffer:
 
 
 def is_commit(message: bytes) -> bool:
-    """Whether a message asks for a COMMIT, as psycopg2 does."""
-    return message[:1] == SIMPLE_QUERY and message[5:].rstrip(b"\0; ").upper() == b"COMMIT"
+    """Whether a message ends with a COMMIT: alone, as psycopg2 sends it, or behind other statements."""
+    return message[:1] == SIMPLE_QUERY and message[5:].rstrip(b"\0; ").rpartition(b";")[2].strip().upper() == b"COMMIT"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from dragoman.tests.commits import Act, before_commits
 from sqlalchemy import Engine, event, text
 
 CONFLICT = "DO $$ BEGIN RAISE EXCEPTION 'conflict' USING ERRCODE = '40001'; END $$"
@@ -14,16 +15,16 @@ class Faults:
 
     def __init__(self, database: Engine, killer: Engine) -> None:
         self._killer = killer
-        self._at_commit: Callable[[Any], None] | None = None
+        self._at_commit: Act | None = None
         self._before: tuple[str, Callable[[Any], None]] | None = None
         self.bitten = 0
-        event.listen(database, "commit", self._commits)
+        before_commits(database, self._commits)
         event.listen(database, "before_cursor_execute", self._executes)
 
     @contextmanager
     def commit_without_effect(self) -> Iterator[None]:
         """The connection is lost when COMMIT is sent, and the server never sees it."""
-        self._at_commit = self._kill
+        self._at_commit = lambda connection, _: self._kill(connection)
         yield from self._until_left()
 
     @contextmanager
@@ -50,11 +51,11 @@ class Faults:
         finally:
             self._at_commit = self._before = None
 
-    def _commits(self, connection: Any) -> None:
+    def _commits(self, connection: Any, send: Callable[[], None]) -> None:
         act, self._at_commit = self._at_commit, None
         if act is not None:
             self.bitten += 1
-            act(connection)
+            act(connection, send)
 
     def _executes(self, connection: Any, cursor: Any, statement: str, *_: Any) -> None:
         if self._before is not None and self._before[0] in statement:
@@ -67,7 +68,6 @@ class Faults:
         with self._killer.connect() as killer:
             assert killer.execute(text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": pid}).scalar_one()
 
-    def _commit_and_kill(self, connection: Any) -> None:
-        with connection.connection.dbapi_connection.cursor() as cursor:
-            cursor.execute("COMMIT")
+    def _commit_and_kill(self, connection: Any, send: Callable[[], None]) -> None:
+        send()
         self._kill(connection)

@@ -20,7 +20,7 @@ from dragoman.worker import intake, settler
 from dragoman.worker.offsets import OffsetTracker
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]
 
@@ -82,8 +82,9 @@ def test_nothing_is_lost_or_done_twice_in_any_history(stage: Stage) -> None:
     assert stage.faults.bitten > 0
 
 
-def settle_whatever_epoch(connection: object, wanted: Settlement) -> dict[tuple[str, int], int]:
+def settle_whatever_epoch(connection: Connection, wanted: Settlement) -> dict[tuple[str, int], int]:
     """The lease is not asked whose it is."""
+    connection.exec_driver_sql(settlement.BEGIN)
     return {(entry.topic, entry.partition): entry.epoch for entry in wanted.progress}
 
 

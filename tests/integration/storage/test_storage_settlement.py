@@ -1,6 +1,7 @@
 """The commit transaction on a real PostgreSQL: every guard of the delivery protocol, one by one."""
 
 import traceback
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
@@ -10,6 +11,7 @@ from dragoman.errors import DragomanError, TransientError
 from dragoman.storage.known_jobs import known_jobs
 from dragoman.storage.records import OutboxEvent, PartitionProgress
 from dragoman.storage.settlement import CommitUnknownError, settle
+from dragoman.tests.commits import before_next_commit
 from sqlalchemy import event
 
 pytestmark = pytest.mark.services
@@ -19,6 +21,9 @@ EVENTS = "SELECT job_id FROM outbox ORDER BY job_id"
 NEXT_OFFSET = "SELECT next_offset FROM ingest_lease WHERE partition = 0"
 CANARY = "a-text-nobody-may-read-in-a-log"
 ONE, TWO, THREE = (UUID(int=number) for number in (1, 2, 3))
+OPEN_TRANSACTIONS = """
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'
+"""
 
 
 def test_rows_events_and_offset_are_written_when_the_lease_is_ours(bench: Any) -> None:
@@ -194,10 +199,10 @@ def test_nothing_is_left_and_a_repeat_records_once_when_the_backend_dies_in_the_
 def test_a_repeat_records_once_when_the_backend_dies_before_the_commit(bench: Any, kill_backend: Any) -> None:
     settlement = bench.settlement(bench.row(1))
 
-    @event.listens_for(bench.engine, "commit", once=True)
-    def die(conn: Any) -> None:
-        kill_backend(conn.connection.dbapi_connection.get_backend_pid())
+    def die(connection: Any, _: Any) -> None:
+        kill_backend(connection.connection.dbapi_connection.get_backend_pid())
 
+    before_next_commit(bench.engine, die)
     with pytest.raises(CommitUnknownError, match="lost during COMMIT"):
         settle(bench.engine, settlement)
     assert bench.values(JOBS) == []
@@ -208,16 +213,33 @@ def test_a_repeat_records_once_when_the_backend_dies_before_the_commit(bench: An
 def test_a_repeat_finds_only_duplicates_when_the_commit_was_not_answered(bench: Any, kill_backend: Any) -> None:
     settlement = bench.settlement(bench.row(1))
 
-    @event.listens_for(bench.engine, "commit", once=True)
-    def commit_then_die(conn: Any) -> None:
-        conn.connection.cursor().execute("COMMIT")
-        kill_backend(conn.connection.dbapi_connection.get_backend_pid())
+    def commit_then_die(connection: Any, send: Callable[[], None]) -> None:
+        send()
+        kill_backend(connection.connection.dbapi_connection.get_backend_pid())
 
+    before_next_commit(bench.engine, commit_then_die)
     with pytest.raises(CommitUnknownError):
         settle(bench.engine, settlement)
     receipt = settle(bench.engine, settlement)
     assert (receipt.recorded, receipt.duplicates) == (frozenset(), {ONE})
     assert bench.values(JOBS) == bench.values(EVENTS) == [ONE]
+
+
+def test_the_connection_is_good_again_when_a_settlement_was_refused(bench: Any) -> None:
+    for _ in range(20):
+        with pytest.raises(DragomanError):
+            settle(bench.engine, bench.settlement(bench.row(1, status="strange")))
+    assert settle(bench.engine, bench.settlement(bench.row(1))).recorded == {ONE}
+    assert bench.value(OPEN_TRANSACTIONS) == 0
+
+
+def test_a_settlement_takes_three_round_trips(bench: Any) -> None:
+    sent: list[str] = []
+    event.listen(bench.engine, "before_cursor_execute", lambda *told: sent.append(told[2]))
+    event.listen(bench.engine, "commit", lambda _: sent.append("COMMIT"))
+    settle(bench.engine, bench.settlement(bench.row(1), bench.row(2)))
+    assert [statement.split()[0] for statement in sent] == ["BEGIN;", "WITH", "INSERT"]
+    assert sent[-1].endswith("; COMMIT")
 
 
 def test_two_workers_record_each_job_once_when_they_settle_the_same_jobs_at_once(bench: Any) -> None:
@@ -256,15 +278,15 @@ def test_nobody_can_take_the_lease_when_a_settlement_is_being_written(bench: Any
 def test_a_frozen_owner_is_bounded_when_it_holds_the_lease_in_a_transaction(bench: Any) -> None:
     limits: list[tuple[str, ...]] = []
 
-    @event.listens_for(bench.engine, "commit", once=True)
-    def look(conn: Any) -> None:
-        cursor = conn.connection.cursor()
+    def look(connection: Any, _: Any) -> None:
+        cursor = connection.connection.cursor()
         cursor.execute(
             "SELECT current_setting('lock_timeout'), current_setting('statement_timeout'), "
             "current_setting('idle_in_transaction_session_timeout')"
         )
         limits.append(cursor.fetchone())
 
+    before_next_commit(bench.engine, look)
     settle(bench.engine, bench.settlement())
     assert limits == [("2s", "10s", "5s")]
 
