@@ -53,7 +53,8 @@ class Failpoint:
         elif self.action == "raise":
             raise FailpointError(self.name)
         else:
-            os.kill(os.getpid(), signal.SIGKILL if self.action == "kill" else signal.SIGSTOP)
+            # To this thread: another might stop the process milliseconds later, and this one would go on meanwhile.
+            signal.pthread_kill(threading.get_ident(), signal.SIGKILL if self.action == "kill" else signal.SIGSTOP)
 
 
 class _Armed:
