@@ -14,8 +14,11 @@ from sqlalchemy.engine import make_url
 SESSION_SECONDS = 6.0
 # Who joined, left, was thrown out and got what: without it, a partition that nobody reads has no history. Since
 # KAFKA-19862 the coordinator passes over an owner that it did not expect, and says so only to who wants details.
-COORDINATOR = "org.apache.kafka.coordinator.group"
-LOG_LEVELS = ((COORDINATOR, "info"), (f"{COORDINATOR}.modern.consumer.ConsumerGroup", "debug"))
+COORDINATORS = "org.apache.kafka.coordinator"
+LOG_LEVELS = ((COORDINATORS, "info"), (f"{COORDINATORS}.group.modern.consumer.ConsumerGroup", "debug"))
+# What a broker of Kafka 4.3 says that has taken over groups before it could read their log (docs/reliability.md): it
+# serves what it has read, and gives the groups up when it finds that this was not all. Only a restart helps.
+GROUPS_GIVEN_UP = (b"out of sync with the underlying log", b"Failed to load metadata from __consumer_offsets")
 
 
 class Ground:
@@ -31,6 +34,8 @@ class Ground:
         )
         self.stack = LocalStack(StackOptions(kafka=kafka))
         self._resources = ExitStack()
+        self._judged_bytes = 0  # of the broker's log
+        self.brokers_restarted = 0
 
     def __enter__(self) -> Self:
         self._resources.enter_context(self.stack)
@@ -54,6 +59,16 @@ class Ground:
     def proxied_database(self, database_url: str) -> str:
         """The same database by way of the proxy."""
         return make_url(database_url).set(port=self.postgres_proxy.port).render_as_string(hide_password=False)
+
+    def restart_broker_without_groups(self) -> bool:
+        """Do what an operator does with a broker that has given up its groups; whether that was the matter."""
+        said = self.stack.kafka.log.read_bytes()[self._judged_bytes :]
+        self._judged_bytes += len(said)
+        if not any(words in said for words in GROUPS_GIVEN_UP):
+            return False
+        self.stack.kafka.restart()
+        self.brokers_restarted += 1
+        return True
 
     def heal(self) -> None:
         """Good networks, and both services running."""

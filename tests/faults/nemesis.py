@@ -142,6 +142,7 @@ def _bites(arena: Arena) -> str:
     counts = {name: arena.fleet.events(name) for name in logged}
     for proxy in (arena.ground.kafka_proxy, arena.ground.postgres_proxy):
         counts |= {f"{proxy.protocol} {name}": count for name, count in proxy.counts.items() if count}
+    counts |= {"brokers restarted that had given up their groups": arena.ground.brokers_restarted}
     return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
