@@ -53,3 +53,14 @@ def test_a_standstill_is_described_by_workers_and_members(ground: Ground, tmp_pa
     assert worker["ready"]
     assert worker["assigned_partitions"] > 0
     assert 0 < len(set(held)) == len(held)
+
+
+def test_a_broker_is_restarted_once_when_its_log_says_that_it_has_given_up_its_groups(ground: Ground) -> None:
+    assert not ground.restart_broker_without_groups()
+    before = ground.stack.kafka.pid
+    with ground.stack.kafka.log.open("ab") as log:
+        log.write(b"ERROR CoordinatorRuntime - Failed to load metadata from __consumer_offsets-1 with epoch 50\n")
+
+    assert ground.restart_broker_without_groups()
+    assert ground.stack.kafka.pid != before
+    assert not ground.restart_broker_without_groups()
