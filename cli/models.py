@@ -15,6 +15,7 @@ COMMANDS = {
     "registered": LazyCommand("models_registry", "registered", "worker", "List the registered versions."),
     "rollback": LazyCommand("models_registry", "rollback", "worker", "Let the version before translate again."),
     "shadow": LazyCommand("models_beside", "shadow", "worker", "Have a version translate without answering."),
+    "average": LazyCommand("models_show", "average", "worker", "Weights between those of two checkpoints."),
     "convert": LazyCommand("models_show", "convert", "worker", "Store the weights of a checkpoint otherwise."),
     "export-ctranslate2": LazyCommand(
         "models_export", "export_ctranslate2", "ctranslate2", "Write a model for CTranslate2."

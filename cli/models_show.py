@@ -1,4 +1,4 @@
-"""`dragoman models list`, `show`, `verify` and `convert`: what checkpoints there are and what is in them."""
+"""`dragoman models list`, `show`, `verify`, `convert` and `average`: what checkpoints there are and what is in them."""
 
 import json
 import time
@@ -11,8 +11,9 @@ import click
 import torch
 
 from ..errors import ConfigurationError
-from ..model.checkpoint import load_checkpoint, save_checkpoint
+from ..model.checkpoint import check_replaceable, load_checkpoint, save_checkpoint
 from ..model.checkpoint_config import STORAGES, Storage
+from ..model.interpolation import between
 from ..model.manifest import CheckpointError, read_manifest
 from ..model.shipped import checkpoints_in, find_checkpoint, shipped_checkpoints
 from ..model.shortlist_file import ShortlistSize
@@ -110,6 +111,25 @@ def convert(folder: Path, output: Path, storage: Storage) -> None:
         f"{before.version} as {before.config.storage}, {before.manifest.size_bytes:,} bytes -> "
         f"{after.version} as {storage}, {after.manifest.size_bytes:,} bytes in {output}"
     )
+
+
+@click.command()
+@click.argument("first", type=CheckpointFolder())
+@click.argument("second", type=CheckpointFolder())
+@click.argument("output", type=click.Path(path_type=Path))
+@click.option("--share", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="How much of FIRST.")
+@click.option("--storage", type=click.Choice(STORAGES), default="float16", show_default=True, help="How to store it.")
+def average(first: Path, second: Path, output: Path, share: float, storage: Storage) -> None:
+    """Save as OUTPUT weights between those of FIRST and of SECOND, the same model trained further.
+
+    What further training on some data won stays for the most part, and what it lost elsewhere comes back. Take
+    checkpoints that are not in 8 bits already, and measure the average (`dragoman evaluate`).
+    """
+    check_replaceable(output)
+    one, other = (load_checkpoint(folder, torch.device("cpu")) for folder in (first, second))
+    save_checkpoint(between(one, other, share), output, storage)
+    made = summarise(output)
+    click.echo(f"{share:g} of {one.version} and {1 - share:g} of {other.version} -> {made.version} in {output}")
 
 
 def _found_in(folder: Path) -> list[Path]:
