@@ -17,20 +17,21 @@ from .checkpoint import Checkpoint
 
 @torch.no_grad()
 def between(first: Checkpoint, second: Checkpoint, share: float) -> Checkpoint:
-    """`share` of each weight of `first` and the rest of `second`, whose name, pairs and shortlist it keeps.
+    """`share` of each weight of `first` and the rest of `second`, with the name, pairs and shortlist of `first`.
 
-    Raises `ConfigurationError` where one is not the other trained further: another shape, another vocabulary.
+    The network of `first` is changed. Raises `ConfigurationError` where one is not the other trained further: another
+    shape, another vocabulary.
     """
     _require_same_kind(first, second)
     ours, theirs = first.network.state_dict(), second.network.state_dict()
     mixed = {name: _mixed(ours[name], tensor, share) for name, tensor in theirs.items()}
-    second.network.load_state_dict(mixed)
+    first.network.load_state_dict(mixed)
     said = (
-        f"Each weight is {share:g} of that of {first.version} and {1 - share:g} of that of {second.version}, whose "
-        "card this is: measure again with `dragoman evaluate`."
+        f"Each weight is {share:g} of that of {first.version}, whose card this is, and {1 - share:g} of that of "
+        f"{second.version}: measure again with `dragoman evaluate`."
     )
-    card = f"{second.card.rstrip()}\n\n## Average\n\n{said}\n"
-    return replace(second, card=card, sha256="")
+    card = f"{first.card.rstrip()}\n\n## Average\n\n{said}\n"
+    return replace(first, card=card, sha256="")
 
 
 def _mixed(ours: Tensor, theirs: Tensor, share: float) -> Tensor:

@@ -35,7 +35,7 @@ def test_each_weight_has_its_share_of_both(share: float) -> None:
     expected = [share * a + (1 - share) * b for a, b in zip(weights(first), weights(second), strict=True)]
     made = between(first, second, share)
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(weights(made), expected, strict=True))
-    assert (made.name, made.pairs) == (second.name, second.pairs)
+    assert (made.name, made.pairs) == (first.name, first.pairs)
     assert f"{share:g} of that of tiny1@" in made.card
 
 
