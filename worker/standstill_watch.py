@@ -39,9 +39,9 @@ class Progress(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """Where a partition stood when it was last seen to move."""
+    """Since when a partition has not moved though something waits, and where it was when it last moved."""
 
-    at_seconds: float
+    since_seconds: float
     progress: Progress
 
 
@@ -50,22 +50,24 @@ class Standstills:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._moved: dict[Partition, _Seen] = {}
+        self._seen: dict[Partition, _Seen] = {}
 
     def see(self, partitions: Mapping[Partition, Progress]) -> frozenset[Partition]:
         """Those that stand; a partition that is not named is forgotten."""
         now = self._clock()
-        for key, progress in partitions.items():
-            if key not in self._moved or self._moved[key].progress.next_offset != progress.next_offset:
-                self._moved[key] = _Seen(now, progress)
-        self._moved = {key: self._moved[key] for key in partitions}
-        return frozenset(key for key, progress in partitions.items() if _stands(self._moved[key], progress, now))
+        self._seen = {key: _seen(self._seen.get(key), progress, now) for key, progress in partitions.items()}
+        return frozenset(key for key, seen in self._seen.items() if now - seen.since_seconds >= STANDING_SECONDS)
 
 
-def _stands(moved: _Seen, progress: Progress, now_seconds: float) -> bool:
+def _seen(before: _Seen | None, progress: Progress, now_seconds: float) -> _Seen:
+    if before is None or before.progress.next_offset != progress.next_offset:
+        return _Seen(now_seconds, progress)
+    return before if _something_waits(before, progress) else _Seen(now_seconds, before.progress)
+
+
+def _something_waits(before: _Seen, progress: Progress) -> bool:
     """The mark that a producer's transaction leaves behind its last message has an offset too, and is no message."""
-    waits = progress.unrecorded > 1 or (progress.unrecorded and progress.end_offset > moved.progress.end_offset)
-    return bool(waits) and now_seconds - moved.at_seconds >= STANDING_SECONDS
+    return progress.unrecorded > 1 or (progress.unrecorded == 1 and progress.end_offset > before.progress.end_offset)
 
 
 class StandstillWatch(Stage):

@@ -46,6 +46,12 @@ def test_one_with_nothing_to_read_stands_never(clock: Clock) -> None:
     assert seen(clock, (0.0, {ZERO: Progress(5, 5)}), (900.0, {ZERO: Progress(5, 5)})) == [frozenset()] * 2
 
 
+def test_what_comes_to_a_partition_that_was_idle_has_two_minutes_too(clock: Clock) -> None:
+    idle, busy = {ZERO: Progress(5, 5)}, {ZERO: Progress(5, 9)}
+    looks = (0.0, idle), (900.0, idle), (915.0, busy), (1_019.0, busy), (1_020.0, busy)
+    assert seen(clock, *looks) == [frozenset()] * 4 + [{ZERO}]
+
+
 def test_the_mark_of_a_transaction_is_no_message(clock: Clock) -> None:
     before, after = {ZERO: Progress(5, 5)}, {ZERO: Progress(6, 7)}
     assert seen(clock, (0.0, before), (10.0, after), (900.0, after)) == [frozenset()] * 3
