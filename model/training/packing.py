@@ -30,13 +30,16 @@ def packed(source: Numbers, target: Numbers, batch_tokens: int, generator: rando
 
 
 def divisible(batches: list[Numbers], ranks: int) -> list[Numbers]:
-    """The same pairs in as many batches as `ranks` divides: the largest are halved; none for fewer pairs than ranks."""
+    """The same pairs in as many batches as `ranks` divides: the largest are halved.
+
+    Where each batch is down to one pair, fewer pairs than ranks are left out: the last ones, others in another order.
+    """
     missing = -len(batches) % ranks
     while missing:
         largest = sorted(range(len(batches)), key=lambda place: -len(batches[place]))[:missing]
         halves = [half for place in largest for half in _halved(batches[place])]
         if len(halves) == len(largest):
-            return []
+            return batches[: len(batches) - len(batches) % ranks]
         batches = [batch for place, batch in enumerate(batches) if place not in set(largest)] + halves
         missing = -len(batches) % ranks
     return batches
