@@ -11,7 +11,7 @@ import click
 import torch
 
 from ..errors import ConfigurationError
-from ..model.checkpoint import check_replaceable, load_checkpoint, save_checkpoint
+from ..model.checkpoint import load_checkpoint, save_checkpoint
 from ..model.checkpoint_config import STORAGES, Storage
 from ..model.interpolation import between
 from ..model.manifest import CheckpointError, read_manifest
@@ -125,7 +125,6 @@ def average(first: Path, second: Path, output: Path, share: float, storage: Stor
     What further training on some data won stays for the most part, and what it lost elsewhere comes back. Take
     checkpoints that are not in 8 bits already, and measure the average (`dragoman evaluate`).
     """
-    check_replaceable(output)
     one, other = (load_checkpoint(folder, torch.device("cpu")) for folder in (first, second))
     save_checkpoint(between(one, other, share), output, storage)
     made = summarise(output)

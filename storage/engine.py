@@ -91,7 +91,7 @@ def own_transaction(engine: Engine) -> Iterator[Connection]:
 
     Rolled back when the block raises. Raises as `transaction` does.
     """
-    with database_errors(engine), engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+    with at_once(engine) as connection:
         try:
             yield connection
         except BaseException:

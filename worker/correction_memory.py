@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 from ..schemas.jobs import TranslationJob
 from ..storage.correction_chain import ChainNames
 from ..storage.correction_queries import Latest, Numbered, latest_of, written_since
-from ..storage.errors import database_errors
+from ..storage.engine import at_once
 from ..storage.text_cipher import TextCipher, required
 from .key_filter import KeyFilter
 from .translation_memory import Found
@@ -31,7 +31,7 @@ class CorrectionMemory:
     """
 
     def __init__(self, engine: Engine, cipher: TextCipher | None = None) -> None:
-        self._reader = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._engine = engine
         self._cipher = cipher
         self._names = ChainNames(cipher)
         self._filter = KeyFilter()
@@ -45,7 +45,7 @@ class CorrectionMemory:
         Raises `TransientError`, and `DragomanError` when corrections are encrypted with a key that we have not.
         """
         if newest != self._last or not self.knows_all:
-            with database_errors(self._reader), self._reader.connect() as connection:
+            with at_once(self._engine) as connection:
                 self._catch_up(connection)
         if self._last is None:
             return [None] * len(jobs)
@@ -56,7 +56,7 @@ class CorrectionMemory:
     def _latest(self, names: set[bytes]) -> dict[bytes, Latest]:
         if not names:
             return {}
-        with database_errors(self._reader), self._reader.connect() as connection:
+        with at_once(self._engine) as connection:
             return latest_of(connection, names, self._cipher)
 
     def _catch_up(self, connection: Connection) -> None:

@@ -109,15 +109,15 @@ class Answer:
 
     def ids(self) -> dict[str, UUID | None]:
         """Wait for the ids; raises `TransientError` when they do not come in time, or a topic is unknown."""
-        try:
-            return {topic: _uuid(future.result().topic_id) for topic, future in self._futures.items()}
-        except KafkaException as error:
-            raise _unknown(error) from error
+        return {topic: _uuid(told.topic_id) for topic, told in self._told().items()}
 
     def partitions(self) -> dict[str, int]:
         """Wait for how many partitions each topic has; raises `TransientError` as `ids` does."""
+        return {topic: len(told.partitions) for topic, told in self._told().items()}
+
+    def _told(self) -> dict[str, Any]:
         try:
-            return {topic: len(future.result().partitions) for topic, future in self._futures.items()}
+            return {topic: future.result() for topic, future in self._futures.items()}
         except KafkaException as error:
             raise _unknown(error) from error
 

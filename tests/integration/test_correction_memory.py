@@ -1,6 +1,6 @@
 """The translation memory of a worker on a real PostgreSQL."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,7 +14,6 @@ from dragoman.schemas.jobs import TranslationJob
 from dragoman.storage.corrections import record_corrections, withdraw
 from dragoman.storage.engine import create_database_engine, transaction
 from dragoman.storage.known_jobs import known_jobs
-from dragoman.storage.migrate import upgrade
 from dragoman.worker import correction_memory
 from dragoman.worker.admission import Admission
 from dragoman.worker.admitter import Admitter
@@ -34,14 +33,6 @@ from sqlalchemy import Engine, event, make_url, text
 pytestmark = pytest.mark.services
 
 ADA = Signature(author="Ada")
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[Engine]:
-    upgrade(database_url)
-    engine = create_database_engine(database_url)
-    yield engine
-    engine.dispose()
 
 
 def job(source: str = "Hello.", **changes: Any) -> TranslationJob:
@@ -68,7 +59,7 @@ def texts(memory: CorrectionMemory, *jobs: TranslationJob) -> list[str | None]:
 
 def find(memory: CorrectionMemory, *jobs: TranslationJob) -> list[Found | None]:
     """As the admitter asks: it has just heard which correction is the newest."""
-    return memory.find(jobs, known_jobs(memory._reader, ()).newest_correction)
+    return memory.find(jobs, known_jobs(memory._engine, ()).newest_correction)
 
 
 def test_the_same_text_is_answered_from_the_next_call_on_in_every_worker(database: Engine) -> None:

@@ -1,6 +1,5 @@
 """What a running worker hears of privacy, on a real PostgreSQL."""
 
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +11,6 @@ from dragoman.storage.clients import set_client
 from dragoman.storage.engine import create_database_engine, transaction
 from dragoman.storage.erasure import erase
 from dragoman.storage.erasure_scope import Scope
-from dragoman.storage.migrate import upgrade
 from dragoman.tests.unit.worker.conftest import FRENCH, Builder
 from dragoman.worker import privacy_watch
 from dragoman.worker.pipeline import Pipeline
@@ -26,14 +24,6 @@ INSERT INTO translation (job_id, status, source_text, options, metadata, attempt
   kafka_topic, kafka_partition, kafka_offset, lease_epoch, worker_id)
 SELECT CAST(:job AS uuid), 'translated', 'x', '{}', '{}', 1, now(), now(), 't', 0, 0, 1, 'w'
 """
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[Engine]:
-    upgrade(database_url)
-    engine = create_database_engine(database_url)
-    yield engine
-    engine.dispose()
 
 
 def remembered(pipeline: Pipeline) -> bool:

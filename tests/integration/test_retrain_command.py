@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,8 +16,7 @@ from dragoman.schemas.corrections import Correction
 from dragoman.settings import load_settings
 from dragoman.storage.corrections import record_corrections
 from dragoman.storage.deployments import Reason, find_open, promote
-from dragoman.storage.engine import create_database_engine, transaction
-from dragoman.storage.migrate import upgrade
+from dragoman.storage.engine import transaction
 from dragoman.tests.tiny_checkpoints import SENTENCES, save_tiny, tiny_vocabulary
 from sqlalchemy import Engine, text
 
@@ -37,15 +36,7 @@ Retrain = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    upgrade(database_url)
-    engine = create_database_engine(database_url)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def base(engine: Engine, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def base(database: Engine, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A small model of random weights in production, and corrections for it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DRAGOMAN_DATABASE_URL", database_url)
@@ -54,7 +45,7 @@ def base(engine: Engine, database_url: str, tmp_path: Path, monkeypatch: pytest.
     for part in ("train", "dev", "test"):
         (tmp_path / "corrections" / f"{part}.en-fr.tsv").write_text(pairs)
     version = register_folder(load_settings(), save_tiny(tmp_path / "small", tiny_vocabulary()))
-    with transaction(engine) as connection:
+    with transaction(database) as connection:
         promote(connection, ("en", "fr"), version, Reason("a test", "to begin"))
     return version
 
@@ -76,8 +67,8 @@ def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
     return process.returncode, output
 
 
-def in_production(engine: Engine) -> str:
-    with transaction(engine) as connection:
+def in_production(database: Engine) -> str:
+    with transaction(database) as connection:
         found = find_open(connection, ("en", "fr"), "production")
     assert found is not None
     return found.model_version_id
@@ -87,20 +78,20 @@ def runs(tmp_path: Path) -> list[Path]:
     return sorted((tmp_path / "runs" / "retrain-en-fr").iterdir())
 
 
-def test_a_version_is_trained_and_promoted(base: str, retrain: Retrain, engine: Engine, tmp_path: Path) -> None:
+def test_a_version_is_trained_and_promoted(base: str, retrain: Retrain, database: Engine, tmp_path: Path) -> None:
     code, output = ended(retrain())
     (run,) = runs(tmp_path)
     journal = json.loads((run / "retrain.json").read_text())
 
-    assert (code, in_production(engine) == base) == (0, False), output
+    assert (code, in_production(database) == base) == (0, False), output
     assert list(journal) == ["begun", "trained", "registered", "promoted", "ended"]
-    assert in_production(engine) == journal["promoted"]["version"]
+    assert in_production(database) == journal["promoted"]["version"]
     assert "small@" in output
-    assert in_production(engine).startswith("small@")
+    assert in_production(database).startswith("small@")
 
 
 def test_a_killed_run_is_gone_on_with_and_what_learned_nothing_but_two_sentences_is_kept_out(
-    base: str, retrain: Retrain, engine: Engine, tmp_path: Path
+    base: str, retrain: Retrain, database: Engine, tmp_path: Path
 ) -> None:
     killed = retrain(steps=300)
     deadline, never = time.monotonic() + PATIENCE_SECONDS, threading.Event()
@@ -110,13 +101,13 @@ def test_a_killed_run_is_gone_on_with_and_what_learned_nothing_but_two_sentences
         never.wait(0.02)
     os.kill(killed.pid, signal.SIGKILL)
     killed.communicate()
-    assert in_production(engine) == base
+    assert in_production(database) == base
 
     code, output = ended(retrain(steps=300))
 
     assert code == 3, output
     assert "repeats itself without end" in output
-    assert in_production(engine) == base
+    assert in_production(database) == base
     (run,) = runs(tmp_path)
     journal = json.loads((run / "retrain.json").read_text())
     assert list(journal) == ["begun", "trained", "registered", "ended"]
@@ -125,18 +116,18 @@ def test_a_killed_run_is_gone_on_with_and_what_learned_nothing_but_two_sentences
     assert steps == sorted(steps)
 
 
-def test_nothing_is_trained_on_too_few_segments(base: str, retrain: Retrain, engine: Engine, tmp_path: Path) -> None:
+def test_nothing_is_trained_on_too_few_segments(base: str, retrain: Retrain, database: Engine, tmp_path: Path) -> None:
     code, output = ended(retrain(fewest=100))
 
     assert code == 0
     assert "2 segments are too few" in output
-    assert in_production(engine) == base
+    assert in_production(database) == base
     assert not (runs(tmp_path)[0] / "training").exists()
 
 
-def correct(engine: Engine, count: int) -> None:
+def correct(database: Engine, count: int) -> None:
     names = [f"{first}{second}" for first in ("Ann", "Bert", "Carl", "Dora") for second in ("a", "e", "i", "o", "u")]
-    with transaction(engine) as connection:
+    with transaction(database) as connection:
         record_corrections(
             connection,
             [
@@ -153,30 +144,30 @@ def correct(engine: Engine, count: int) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 4])
-def test_nothing_is_trained_on_too_few_corrections(base: str, retrain: Retrain, engine: Engine, count: int) -> None:
-    correct(engine, count)
+def test_nothing_is_trained_on_too_few_corrections(base: str, retrain: Retrain, database: Engine, count: int) -> None:
+    correct(database, count)
     code, output = ended(retrain(corpus="", fewest=50))
 
     assert code == 0
     assert "corrections are too few" in output
-    assert in_production(engine) == base
+    assert in_production(database) == base
 
 
 def test_corrections_in_the_database_are_learned_when_no_folder_is_named(
-    base: str, retrain: Retrain, engine: Engine, tmp_path: Path
+    base: str, retrain: Retrain, database: Engine, tmp_path: Path
 ) -> None:
-    correct(engine, 200)
+    correct(database, 200)
     code, output = ended(retrain(corpus="", fewest=50))
 
     assert code in (0, 3), output  # so short a training may be kept out by the gate
     assert list(runs(tmp_path)[0].glob("corpus/train.correction.en-fr.tsv.gz"))
-    with transaction(engine) as connection:
+    with transaction(database) as connection:
         assert connection.execute(text("SELECT count(*) FROM export_log")).scalar_one() == 1
         assert connection.execute(text("SELECT count(*) FROM model_version")).scalar_one() == 2
 
 
-def test_a_second_run_of_the_pair_is_refused(retrain: Retrain, engine: Engine, tmp_path: Path) -> None:
-    with transaction(engine) as connection:
+def test_a_second_run_of_the_pair_is_refused(retrain: Retrain, database: Engine, tmp_path: Path) -> None:
+    with transaction(database) as connection:
         connection.execute(text("SELECT pg_advisory_lock(hashtextextended('retrain en-fr', 0))"))
         code, output = ended(retrain())
 

@@ -1,6 +1,6 @@
 """A partition that nobody reads is seen by every worker, on a real Kafka and a real PostgreSQL."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from click.testing import CliRunner
@@ -10,9 +10,8 @@ from dragoman.compose.local import LocalStack
 from dragoman.errors import DragomanError, TransientError
 from dragoman.producer.kafka import KafkaAdmin, new_topic
 from dragoman.settings import Settings
-from dragoman.storage.engine import create_database_engine, transaction
+from dragoman.storage.engine import transaction
 from dragoman.storage.leases import LeaseRequest, acquire_leases
-from dragoman.storage.migrate import upgrade
 from dragoman.tests.contracts.test_broker_contract import Listener, hold
 from dragoman.tests.unit.worker.conftest import Builder
 from dragoman.worker import standstill_watch
@@ -25,14 +24,6 @@ from sqlalchemy import Engine
 from structlog.testing import capture_logs
 
 pytestmark = pytest.mark.services
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[Engine]:
-    upgrade(database_url)
-    engine = create_database_engine(database_url)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

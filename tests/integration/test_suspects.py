@@ -9,10 +9,9 @@ from uuid import UUID, uuid4
 import pytest
 from dragoman.errors import TransientError
 from dragoman.storage.attempts import begin_attempt, forget_old_attempts, note_suspects
-from dragoman.storage.engine import create_database_engine, transaction
+from dragoman.storage.engine import transaction
 from dragoman.storage.known_jobs import known_jobs
 from dragoman.storage.leases import LeaseRequest, acquire_leases
-from dragoman.storage.migrate import upgrade
 from dragoman.storage.records import HistoryRow, PartitionProgress, Settlement
 from dragoman.storage.settlement import settle
 from dragoman.tests.unit.worker.conftest import Builder
@@ -24,14 +23,6 @@ from sqlalchemy import Engine, event, text
 pytestmark = pytest.mark.services
 
 POISON = ImportedSource(f"{MODULE}:PoisonTranslator")
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[Engine]:
-    upgrade(database_url)
-    engine = create_database_engine(database_url)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def answers(memory: CorrectionMemory, *numbers: int) -> list[str | None]:
         TranslationJob(client_id="shop", source_text=f"{CANARY} {n}", source_language="en", target_language="fr")
         for n in numbers
     ]
-    newest = known_jobs(memory._reader, ()).newest_correction
+    newest = known_jobs(memory._engine, ()).newest_correction
     return [found.text if found else None for found in memory.find(jobs, newest)]
 
 
