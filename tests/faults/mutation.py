@@ -22,7 +22,7 @@ CAUGHT_BY = {
     "no_returning_gate": "46",
     "highest_offset": "1b",
     "unknown_commit_is_success": "34b",
-    "progress_first": "2",
+    "progress_first": "1b",
     "relay_without_acknowledgement": "54",
     "no_trace_answer_last": "55b",
 }
