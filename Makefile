@@ -49,7 +49,7 @@ faults: $(READY)  ## every fault of the matrix on real services, about an hour; 
 SEED ?= 1
 MINUTES ?= 10
 nemesis: $(READY)  ## faults composed at random: make nemesis SEED=1 MINUTES=10
-	$(BIN)/python -m dragoman.tests.faults.nemesis --seed $(SEED) --minutes $(MINUTES)
+	$(BIN)/dragoman-nemesis --seed $(SEED) --minutes $(MINUTES)
 
 bench: $(READY)  ## the side-by-side measurements
 	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file; done

@@ -1,4 +1,4 @@
-"""Composes faults at random over a continuous load: `python -m dragoman.tests.faults.nemesis --seed N --minutes M`.
+"""Composes faults at random over a continuous load: `dragoman-nemesis --seed N --minutes M`.
 
 The schedule is a pure function of the seed and the minutes: the same seed plays the same disturbances at the same
 times. What the processes make of them differs from run to run, as it does in life.
