@@ -6,6 +6,7 @@ before can write nothing that the new holder has not seen.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -24,7 +25,7 @@ ON CONFLICT (group_id, topic, partition) DO UPDATE SET epoch = lease.epoch + 1, 
   topic_id = coalesce(excluded.topic_id, lease.topic_id),
   stalled_acquisitions = lease.stalled_acquisitions + 1, updated_at = now()
 WHERE lease.topic_id IS NULL OR excluded.topic_id IS NULL OR lease.topic_id = excluded.topic_id
-RETURNING topic, partition, epoch, next_offset, stalled_acquisitions
+RETURNING topic, partition, epoch, next_offset, stalled_acquisitions, updated_at
 """
 ALL = """
 SELECT topic, partition, epoch, owner, next_offset FROM ingest_lease WHERE group_id = %s ORDER BY topic, partition
@@ -55,7 +56,8 @@ class Lease:
     """A partition that is ours until somebody raises the epoch; `next_offset` None = nothing finished yet.
 
     `stalled_acquisitions` says how often it was taken over since anything of it was finished, without those who left
-    in order: above one or two, what comes first brings its owners down.
+    in order: above one or two, what comes first brings its owners down. `updated_at` is when it was taken, by the
+    database's clock.
     """
 
     group_id: str
@@ -64,6 +66,7 @@ class Lease:
     epoch: int
     next_offset: int | None
     stalled_acquisitions: int = 0
+    updated_at: datetime | None = None
 
     @property
     def key(self) -> Partition:

@@ -98,15 +98,16 @@ class BatchRow(NamedTuple):
 class PartitionProgress:
     """How far a partition is finished, under the epoch we hold: `next_offset` is the next message to read.
 
-    `recorded_offset` is what an earlier settlement of ours has certainly committed, None before the first. A lease
-    that stands before it is fenced: the database was set back.
+    `recorded_at` is when, by the database's clock, a transaction of ours last wrote this lease and certainly committed:
+    the one that took it, or a settlement. A lease that was last written before is fenced: the database was set back.
+    None = not known, nothing is fenced for it.
     """
 
     topic: str
     partition: int
     epoch: int
     next_offset: int
-    recorded_offset: int | None = None
+    recorded_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +142,11 @@ class Receipt:
     `recorded`: jobs whose row is new. `duplicates`: jobs with a row that was not, because the history had the job
     or the settlement named it twice (then the job can be in both). `fenced`: partitions that belong to another epoch
     by now. A job in neither set was dropped: read under an epoch that is over, it will be read again. `events`: what
-    this settlement has put into the outbox.
+    this settlement has put into the outbox. `recorded_at`: when, by the database's clock; None where it held no lease.
     """
 
     recorded: frozenset[UUID]
     duplicates: frozenset[UUID]
     fenced: frozenset[Partition]
     events: tuple[OutboxEvent, ...] = ()
+    recorded_at: datetime | None = None

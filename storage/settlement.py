@@ -6,6 +6,7 @@ winner's events reach the outbox. So a settlement can be repeated whenever its o
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
@@ -50,16 +51,18 @@ BEGIN = (
 )
 # Locks are taken in the order of the sort, so that two settlements cannot deadlock.
 LOCK_LEASES = """
-SELECT topic, partition, epoch, next_offset FROM ingest_lease
+SELECT topic, partition, epoch, updated_at, now() FROM ingest_lease
 WHERE group_id = %s AND (topic, partition) IN (SELECT * FROM unnest(%s::text[], %s::integer[]))
 ORDER BY topic, partition FOR UPDATE
 """
+# Every lease of ours is written, also where the offset stays: by its time the next settlement knows of this one.
 ADVANCE_LEASES = """
-UPDATE ingest_lease AS lease SET next_offset = done.next_offset, stalled_acquisitions = 0, updated_at = now()
+UPDATE ingest_lease AS lease SET next_offset = greatest(lease.next_offset, done.next_offset), updated_at = now(),
+  stalled_acquisitions = CASE WHEN lease.next_offset >= done.next_offset THEN lease.stalled_acquisitions ELSE 0 END
 FROM unnest(%s::text[], %s::integer[], %s::bigint[], %s::bigint[])
   AS done (topic, partition, epoch, next_offset)
 WHERE lease.group_id = %s AND lease.topic = done.topic AND lease.partition = done.partition
-AND lease.epoch = done.epoch AND (lease.next_offset IS NULL OR lease.next_offset < done.next_offset)
+AND lease.epoch = done.epoch
 """
 # Whoever was tried more than once may have been a suspect; it has its last word now.
 FORGET_ATTEMPTS = "DELETE FROM attempt WHERE job_id = ANY(%s::uuid[])"
@@ -109,7 +112,7 @@ def _write(connection: Connection, settlement: Settlement, *, may_copy: bool) ->
 
 
 def _write_held(connection: Connection, settlement: Settlement, *, may_copy: bool) -> Receipt:
-    epochs = _lock_leases(connection, settlement)
+    epochs, recorded_at = _lock_leases(connection, settlement)
     held = [entry for entry in settlement.progress if epochs.get((entry.topic, entry.partition)) == entry.epoch]
     written = [
         (row, events)
@@ -142,21 +145,24 @@ def _write_held(connection: Connection, settlement: Settlement, *, may_copy: boo
         ),
     )
     duplicates = frozenset[UUID]() if all_new else _duplicates(rows, recorded)
-    return Receipt(recorded, duplicates, _fenced(settlement, held), tuple(events))
+    return Receipt(recorded, duplicates, _fenced(settlement, held), tuple(events), recorded_at)
 
 
-def _lock_leases(connection: Connection, settlement: Settlement) -> dict[Partition, int]:
+def _lock_leases(connection: Connection, settlement: Settlement) -> tuple[dict[Partition, int], datetime | None]:
+    """Epochs of the leases that may be written, and the time of this transaction."""
     topics = array_literal((entry.topic for entry in settlement.progress), quoted)
     partitions = array_literal((entry.partition for entry in settlement.progress), str)
-    leases = connection.exec_driver_sql(f"{BEGIN}; {LOCK_LEASES}", (settlement.group_id, topics, partitions))
-    recorded = {(entry.topic, entry.partition): entry.recorded_offset or 0 for entry in settlement.progress}
-    # A lease behind what we have recorded is one of a restored database: rows of ours are gone, and to move the offset
-    # on would skip their jobs for ever. Whoever takes the lease anew reads them again.
-    return {
+    leases = connection.exec_driver_sql(f"{BEGIN}; {LOCK_LEASES}", (settlement.group_id, topics, partitions)).all()
+    recorded = {(entry.topic, entry.partition): entry.recorded_at for entry in settlement.progress}
+    # A lease that was last written before we last wrote it is one of a restored database: rows of ours may be gone, and
+    # to move the offset on would skip their jobs for ever. Whoever takes the lease anew reads them again. The offset
+    # does not tell: what finishes behind a job that is still running does not move it.
+    epochs = {
         (topic, partition): epoch
-        for topic, partition, epoch, next_offset in leases
-        if (next_offset or 0) >= recorded[topic, partition]
+        for topic, partition, epoch, updated_at, _ in leases
+        if (known := recorded[topic, partition]) is None or updated_at >= known
     }
+    return epochs, leases[0][-1] if leases else None
 
 
 def _first_events(

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Collection
 from typing import TypeVar
+from uuid import UUID
 
 import structlog
 from sqlalchemy import Engine
@@ -72,22 +73,25 @@ class Admitter(Stage):
         self._portion.took(len(deliveries), time.perf_counter() - start)
 
     def _admit(self, deliveries: list[Delivery]) -> None:
-        outcomes: list[Outcome] = []
+        refusals: list[Outcome] = []
         jobs: Jobs = []
         for delivery in deliveries:
             decoded = self._admission.decode(delivery)
             self._count_rejections(decoded)
             if isinstance(decoded, Outcome):
-                outcomes.append(decoded)
+                refusals.append(decoded)
             else:
                 jobs.append((delivery, decoded))
-        known = self._until_answered(lambda: self._known(jobs))
+        asked = [job.job_id for _, job in jobs] + _published_first(refusals)
+        known = self._until_answered(lambda: known_jobs(self._engine, asked) if asked else KnownJobs())
         recalled = None if known is None else self._without_model(jobs, known)
         if known is None or recalled is None:
             self._pipeline.assignments.give_back(deliveries)
             return
         rest, answered = recalled
-        self._pass_on(rest, outcomes + answered, known)
+        # What is recorded has its answer: a refusal, of a deadline that has passed since perhaps, must not follow it.
+        final = [Outcome(one.delivery) if one.row and one.row.job_id in known.recorded else one for one in refusals]
+        self._pass_on(rest, final + answered, known)
 
     def _without_model(self, jobs: Jobs, known: KnownJobs) -> tuple[Jobs, list[Outcome]] | None:
         """Jobs to translate, and outcomes of those that need no model; None when we are stopped before we know."""
@@ -141,10 +145,6 @@ class Admitter(Stage):
         assignments.give_back([delivery for delivery, ours in zip(deliveries, admitted, strict=True) if not ours])
         return [delivery for delivery, ours in zip(deliveries, admitted, strict=True) if ours]
 
-    def _known(self, jobs: Jobs) -> KnownJobs:
-        """Which jobs the history has, which are suspects, and which correction is the newest."""
-        return known_jobs(self._engine, [job.job_id for _, job in jobs]) if jobs else KnownJobs()
-
     def _until_answered(self, ask: Callable[[], Answer]) -> Answer | None:
         """What the database answers; None when we are stopped before it does."""
         while True:
@@ -155,6 +155,7 @@ class Admitter(Stage):
             except TransientError as error:
                 self.database_answers = False
                 log.warning("history_not_reachable", error=str(error))
+                self.last_beat_seconds = time.monotonic()
                 self.pause(RETRY_SECONDS)
                 if self.stopping:
                     return None
@@ -170,3 +171,8 @@ class Admitter(Stage):
                 "producer send another format, or has this worker the wrong model? DRAGOMAN_DEAD_LETTER_FUSE "
                 "sets the limit"
             )
+
+
+def _published_first(refusals: list[Outcome]) -> list[UUID]:
+    """Jobs whose events leave before their row is written: of the others, a second answer is dropped with its row."""
+    return [one.row.job_id for one in refusals if one.row and one.is_untraced]

@@ -35,7 +35,8 @@ class Assignment:
         self.suspect_before = suspect_before
         self.tracker = OffsetTracker(next_offset)
         self.settled_offset = next_offset
-        self.recorded_offset: int | None = None  # what the database has said that it has
+        self.recorded_at: datetime | None = None  # when the database last had something from us, by its clock
+        self.recording_seconds: float | None = None  # time of the oldest message of the transaction under way
         self.revoking = False
         self.active = 0  # deliveries that somebody still works on
 
@@ -70,10 +71,22 @@ class Assignments:
         self._bytes: Counter[str] = Counter()
         self._moved_at_seconds = 0.0
 
-    def add(self, partition: Partition, epoch: int, next_offset: int, *, suspect_before: int = 0) -> None:
-        """A partition became ours; reading starts at `next_offset`, what lies before `suspect_before` is suspect."""
+    def add(
+        self,
+        partition: Partition,
+        epoch: int,
+        next_offset: int,
+        *,
+        suspect_before: int = 0,
+        taken_at: datetime | None = None,
+    ) -> None:
+        """A partition became ours; reading starts at `next_offset`, what lies before `suspect_before` is suspect.
+
+        `taken_at` is when, by the database's clock.
+        """
         with self._changed:
-            self._held[partition] = Assignment(partition, epoch, next_offset, suspect_before)
+            held = self._held[partition] = Assignment(partition, epoch, next_offset, suspect_before)
+            held.recorded_at = taken_at
 
     def remove(self, partitions: Iterable[Partition]) -> None:
         """Partitions are no longer ours; what is still in flight for them no longer counts."""
@@ -122,24 +135,33 @@ class Assignments:
     def finish(self, deliveries: Iterable[Delivery]) -> tuple[PartitionProgress, ...]:
         """Outcomes are about to be recorded: how far does that bring each of their partitions?"""
         with self._changed:
-            touched = {}
+            touched: dict[Partition, Assignment] = {}
             for delivery in deliveries:
-                delivery.assignment.tracker.finish(delivery.message.offset)
-                touched[delivery.assignment.partition] = delivery.assignment
+                held = delivery.assignment
+                if held.partition not in touched:
+                    touched[held.partition] = held
+                    held.recording_seconds = held.tracker.oldest_seconds
+                held.tracker.finish(delivery.message.offset)
             return tuple(
-                PartitionProgress(*held.partition, held.epoch, held.tracker.next_offset, held.recorded_offset)
+                PartitionProgress(*held.partition, held.epoch, held.tracker.next_offset, held.recorded_at)
                 for held in touched.values()
             )
 
-    def settled(self, deliveries: Collection[Delivery], progress: Iterable[PartitionProgress]) -> None:
-        """The transaction with these outcomes has been committed."""
+    def settled(
+        self,
+        deliveries: Collection[Delivery],
+        progress: Iterable[PartitionProgress],
+        recorded_at: datetime | None = None,
+    ) -> None:
+        """The transaction with these outcomes has been committed; `recorded_at`: when, by the database's clock."""
         with self._changed:
             for entry in progress:
                 held = self._held.get((entry.topic, entry.partition))
                 if held and held.epoch == entry.epoch:
                     self._moved_at_seconds = time.monotonic()
                     held.settled_offset = max(held.settled_offset, entry.next_offset)
-                    held.recorded_offset = held.settled_offset
+                    held.recorded_at = recorded_at or held.recorded_at
+                    held.recording_seconds = None
             self._let_go(deliveries)
 
     def fence(self, progress: Collection[PartitionProgress]) -> bool:
@@ -184,7 +206,8 @@ class Assignments:
     def oldest_seconds(self) -> float | None:
         """Time of the oldest message that is polled and not settled, as its producer or broker gave it."""
         with self._changed:
-            times = [held.tracker.oldest_seconds for held in self._held.values()]
+            held = self._held.values()
+            times = [seconds for one in held for seconds in (one.recording_seconds, one.tracker.oldest_seconds)]
         return min((seconds for seconds in times if seconds is not None), default=None)
 
     def stalled_seconds(self) -> float:

@@ -70,7 +70,13 @@ class Leasing:
                 self._refuse(partition, "offset_beyond_end", position, start)
                 continue
             self._refused.pop(partition, None)
-            self._pipeline.assignments.add(partition, lease.epoch, start, suspect_before=_suspect_before(lease, start))
+            self._pipeline.assignments.add(
+                partition,
+                lease.epoch,
+                start,
+                suspect_before=_suspect_before(lease, start),
+                taken_at=lease.updated_at,
+            )
             offsets[partition] = start
         log.info("partitions_assigned", partitions=len(offsets), which=by_topic(offsets))
         return offsets

@@ -5,6 +5,7 @@ import queue
 import time
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
@@ -96,7 +97,8 @@ class Settler(Stage):
         self._pipeline.metrics.settle_seconds.observe(took_seconds)
         fenced = [entry for entry in settlement.progress if (entry.topic, entry.partition) in receipt.fenced]
         self._lose(fenced)
-        self._pipeline.assignments.settled(deliveries, [e for e in settlement.progress if e not in fenced])
+        moved = [entry for entry in settlement.progress if entry not in fenced]
+        self._pipeline.assignments.settled(deliveries, moved, receipt.recorded_at)
         self._hand_over(receipt)
         self._count(outcomes, receipt)
 
@@ -121,13 +123,15 @@ class Settler(Stage):
     def _write(self, settlement: Settlement) -> Receipt | None:
         """Repeat the transaction until its outcome is known; None when we are stopped before."""
         wait_seconds = FIRST_RETRY_SECONDS
+        was_unknown = False
         while True:
             try:
                 receipt = settle(self._engine, settlement)
                 self.database_answers = True
-                return receipt
+                return _written_twice(receipt) if was_unknown else receipt
             except TransientError as error:
                 self.database_answers = False
+                was_unknown = was_unknown or isinstance(error, CommitUnknownError)
                 outcome = "unknown" if isinstance(error, CommitUnknownError) else "rolled_back"
                 self._pipeline.metrics.settle_failures.labels(outcome).inc()
                 log.warning("settlement_to_be_repeated", outcome=outcome, error=str(error))
@@ -176,3 +180,11 @@ class Settler(Stage):
             if (skipped.topic, skipped.partition) not in receipt.fenced:
                 count = skipped.last_offset - skipped.first_offset + 1
                 self._pipeline.metrics.quarantined.labels(skipped.reason).inc(count)
+
+
+def _written_twice(receipt: Receipt) -> Receipt:
+    """The receipt of a settlement that was perhaps committed before: what was there already is counted as its own.
+
+    Nearly all of it is: jobs that others had recorded were left out when they were admitted.
+    """
+    return replace(receipt, recorded=receipt.recorded | receipt.duplicates)

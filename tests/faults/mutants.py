@@ -1,7 +1,6 @@
 """The delivery protocol, broken on purpose: each must be caught by a fault of the suite."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 from dragoman.producer.publisher import DeliveryReport
@@ -15,9 +14,9 @@ from dragoman.worker.work import Outcome
 def no_epoch_check() -> None:
     """Whoever writes is taken for the owner."""
 
-    def everybody(connection: Any, wanted: Settlement) -> dict[tuple[str, int], int]:
+    def everybody(connection: Any, wanted: Settlement) -> tuple[dict[tuple[str, int], int], None]:
         connection.exec_driver_sql(settlement.BEGIN)
-        return {(entry.topic, entry.partition): entry.epoch for entry in wanted.progress}
+        return {(entry.topic, entry.partition): entry.epoch for entry in wanted.progress}, None
 
     _replace(settlement, "_lock_leases", everybody)
     settlement.ADVANCE_LEASES = settlement.ADVANCE_LEASES.replace("AND lease.epoch = done.epoch", "")
@@ -52,13 +51,12 @@ def highest_offset() -> None:
 
 
 def unknown_commit_is_success() -> None:
-    """A COMMIT without an answer counts as done. No lease behind what was recorded is fenced: that would heal it."""
+    """A COMMIT without an answer counts as done."""
     plain = settlement.settle
 
     def optimistic(engine: Any, wanted: Settlement) -> Receipt:
-        unguarded = tuple(replace(entry, recorded_offset=None) for entry in wanted.progress)
         try:
-            return plain(engine, replace(wanted, progress=unguarded))
+            return plain(engine, wanted)
         except settlement.CommitUnknownError:
             return Receipt(frozenset(row.job_id for row in wanted.rows), frozenset(), frozenset())
 

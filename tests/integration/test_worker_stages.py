@@ -19,7 +19,7 @@ from dragoman.storage.leases import LeaseRequest, acquire_leases
 from dragoman.storage.migrate import upgrade
 from dragoman.storage.models import ModelVersion, register_model_version
 from dragoman.tests.acceptance.installation import wait_until
-from dragoman.tests.commits import before_commits
+from dragoman.tests.commits import before_commits, before_next_commit
 from dragoman.tests.emptying import empty_tables
 from dragoman.worker.admission import Admission
 from dragoman.worker.admitter import Admitter
@@ -83,6 +83,12 @@ def database(server: Engine, worker_database: str) -> Iterator[Engine]:
 
 def _url(server: Engine, name: str) -> str:
     return server.url.set(database=name).render_as_string(hide_password=False)
+
+
+class German(EchoTranslator):
+    """Serves another pair."""
+
+    pairs = (("en", "de"),)
 
 
 @dataclass
@@ -181,6 +187,38 @@ def test_jobs_are_recorded_once_when_the_database_ends_connections_under_load(be
     assert bench.values(NEXT_OFFSETS) == [50, 0]
     assert bench.pipeline.assignments.in_flight().jobs == 0
     assert bench.settler.database_answers
+
+
+def test_jobs_are_counted_once_when_the_reply_to_their_commit_was_lost(bench: Bench) -> None:
+    bench.translate(50)
+
+    def lose_the_reply(connection: Any, send: Callable[[], None]) -> None:
+        send()
+        bench.kill(connection)
+
+    before_next_commit(bench.database, lose_the_reply)
+    bench.settler.work()
+    assert bench.metric("settle_failures_total", outcome="unknown") == 1
+    assert bench.metric("jobs_total", status="translated", reason="") == 50
+    assert (bench.metric("job_seconds_count"), bench.metric("rework_pieces_total")) == (50, 0)
+    assert bench.value(HISTORY) == bench.value(EVENTS) == 50
+
+
+def test_what_finished_behind_a_running_job_is_done_again_when_a_failover_lost_it(bench: Bench) -> None:
+    bench.translate(3)
+    outcomes = bench.pipeline.finished.bulk.gather(3, 0.0)
+    bench.pipeline.finished.put(outcomes[1:])
+    with transaction(bench.database) as connection:
+        [replica] = connection.execute(text("SELECT updated_at FROM ingest_lease WHERE partition = 0")).scalars()
+    bench.settler.work()
+    assert (bench.value(HISTORY), bench.values(NEXT_OFFSETS)) == (2, [0, 0])
+    with transaction(bench.database) as connection:
+        connection.execute(text("DELETE FROM translation"))
+        connection.execute(text("UPDATE ingest_lease SET updated_at = :then WHERE partition = 0"), {"then": replica})
+    bench.pipeline.finished.put(outcomes[:1])
+    bench.settler.work()
+    assert bench.pipeline.fenced.is_set()
+    assert (bench.value(HISTORY), bench.values(NEXT_OFFSETS)) == (0, [0, 0])
 
 
 def test_nothing_is_recorded_and_the_group_left_when_another_worker_has_taken_over(bench: Bench) -> None:
@@ -324,6 +362,20 @@ def test_the_answer_of_a_no_trace_job_never_lies_in_the_outbox(bench: Bench) -> 
     bench.settler.work()
     assert (bench.value(HISTORY), bench.value(EVENTS), len(bench.publisher.messages)) == (2, 0, 2)
     assert bench.values(NEXT_OFFSETS)[0] == 2
+
+
+def test_a_recorded_no_trace_job_gets_no_second_answer_when_it_would_be_refused_now(bench: Bench) -> None:
+    bench.translate(2, no_trace=True)
+    bench.settler.work()
+    again = Bench(bench.database, bench.server, cluster=bench.cluster)
+    again.admission.serve(ServedModels([German()]))
+    again.values("UPDATE ingest_lease SET next_offset = 0 RETURNING next_offset")
+    bench.broker.close(0)
+    again.intake.turn(again.join())
+    again.admitter.work()
+    again.settler.work()
+    assert again.publisher.messages == []
+    assert (again.value(HISTORY), again.values(NEXT_OFFSETS)) == (2, [2, 0])
 
 
 def test_an_interactive_job_is_recorded_while_bulk_waits_for_a_lock(bench: Bench) -> None:

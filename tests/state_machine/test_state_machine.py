@@ -82,10 +82,10 @@ def test_nothing_is_lost_or_done_twice_in_any_history(stage: Stage) -> None:
     assert stage.faults.bitten > 0
 
 
-def settle_whatever_epoch(connection: Connection, wanted: Settlement) -> dict[tuple[str, int], int]:
+def settle_whatever_epoch(connection: Connection, wanted: Settlement) -> tuple[dict[tuple[str, int], int], None]:
     """The lease is not asked whose it is."""
     connection.exec_driver_sql(settlement.BEGIN)
-    return {(entry.topic, entry.partition): entry.epoch for entry in wanted.progress}
+    return {(entry.topic, entry.partition): entry.epoch for entry in wanted.progress}, None
 
 
 def all_events(written: list[tuple[object, tuple[OutboxEvent, ...]]], recorded: object) -> list[OutboxEvent]:

@@ -39,8 +39,8 @@ class DeviceOrder:
         return replace(others, models=(*others.models, (version, source)))
 
     def with_spare(self, version: str) -> "DeviceOrder":
-        """The order with one of its models kept for late groups only."""
-        spare = tuple(known for known in self.models if known[0] == version)
+        """The order with one of its models kept for late groups only; the same when that was said before."""
+        spare = tuple(known for known in (*self.models, *self.spare) if known[0] == version)
         others = self.without_model(version)
         return replace(others, spare=(*others.spare, *spare))
 

@@ -53,7 +53,8 @@ class DeviceRoom:
         policy = self._policy
         rows = min(policy.segments, max(1, free // policy.usual_beam))
         restricted = len(self._loaded) < policy.models and not self._may_change(now_seconds)
-        return Room(rows, self._limit.of(policy.pieces), self._is_loaded if restricted else None)
+        pieces = self._limit.of(policy.pieces)
+        return Room(rows, pieces, self._is_loaded if restricted else None, is_all=not open_rows)
 
     def nothing_waited(self) -> None:
         """The last offer was not taken."""

@@ -83,6 +83,8 @@ class LaneQueue:
         for client, line in self._by_client.items():
             head = line.popleft()
             self._by_client[client] = deque((head, *(entry for entry in line if entry.waiting)))
+        self.near.sweep()
+        self.far.sweep()
         self._left = 0
 
     def _line_up(self, place: Place) -> None:

@@ -9,11 +9,15 @@ from .pool import Pool
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Rows and padded pieces that the device has free, and which pools it may serve; None = all."""
+    """Rows and padded pieces that the device has free, and which pools it may serve; None = all.
+
+    `is_all`: nothing runs on the device, so no segment can wait for more room.
+    """
 
     rows: int
     pieces: int
     pools: Callable[[Pool], bool] | None = None
+    is_all: bool = False
 
     def serves(self, pool: Pool) -> bool:
         return self.pools is None or self.pools(pool)

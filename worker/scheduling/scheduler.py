@@ -120,7 +120,8 @@ class Scheduler:
     def take(self, now_seconds: float, room: Room = AMPLE_ROOM) -> Batch | None:
         """The batch that should leave now, if one should.
 
-        A segment that is longer than the room keeps its turn until there is room: nobody passes it.
+        A segment that is longer than the room keeps its turn until there is room: nobody passes it. Where nothing runs
+        there will not be more, and it goes alone.
         """
         self._expire(now_seconds)
         limits = self._limits(room)
@@ -132,7 +133,8 @@ class Scheduler:
         in_turn = anchor is None
         if anchor is None:
             anchor = min((first for queue in due if (first := queue.lanes[lane].first())), key=_turn)
-        if limits.rows < 1 or anchor.length > room.pieces < self._policy.limits.tokens:
+        waits = not room.is_all and anchor.length > room.pieces < self._policy.limits.tokens
+        if limits.rows < 1 or waits:
             return None
         if in_turn:
             self._turns[lane].serve(anchor.turn)

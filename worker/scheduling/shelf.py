@@ -1,7 +1,7 @@
 """Waiting entries by length."""
 
 from bisect import bisect_left, bisect_right, insort
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from .entry import Entry, Place
 
@@ -32,6 +32,12 @@ class Shelf:
         if not left:
             del self._buckets[length], self._waiting[length]
             del self._lengths[bisect_left(self._lengths, length)]
+
+    def sweep(self) -> None:
+        """Forget all entries that wait no more."""
+        for length, bucket in self._buckets.items():
+            waiting = self._buckets[length] = [place for place in bucket if place[2].waiting]
+            heapify(waiting)
 
     def first(self, length: int, count: int) -> list[Entry]:
         """Take the `count` entries of this length whose turn comes first out of their bucket; so many must wait.

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from dragoman.compose.local import LocalStack
 from dragoman.storage.engine import create_database_engine, transaction
-from dragoman.storage.leases import LeaseRequest, acquire_leases
+from dragoman.storage.leases import Lease, LeaseRequest, acquire_leases
 from dragoman.storage.migrate import upgrade
 from dragoman.storage.models import ModelVersion, register_model_version
 from dragoman.storage.records import BatchRow, HistoryRow, OutboxEvent, PartitionProgress, Settlement
@@ -107,10 +107,10 @@ class Workbench:
         }
         return Settlement(**{**plain, **changes})
 
-    def take(self, *partitions: int, owner: str = "worker") -> None:
+    def take(self, *partitions: int, owner: str = "worker") -> list[Lease]:
         request = LeaseRequest(GROUP, owner, tuple((TOPIC, p) for p in partitions), {(TOPIC, p): 0 for p in partitions})
         with transaction(self.engine) as connection:
-            acquire_leases(connection, request)
+            return acquire_leases(connection, request)
 
     def values(self, statement: str) -> list[Any]:
         with transaction(self.engine) as connection:

@@ -3,6 +3,7 @@
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -80,15 +81,54 @@ def test_a_row_is_dropped_when_it_was_read_under_an_earlier_epoch_of_ours(bench:
     assert bench.values(JOBS) == bench.values(EVENTS) == [TWO]
 
 
-def test_a_lease_is_fenced_when_the_database_was_set_back_behind_what_we_recorded(bench: Any) -> None:
-    # As a restored backup, or a failover to a late replica, leaves it: the epoch is still ours.
+def test_a_lease_is_fenced_when_the_database_lost_a_settlement_that_moved_no_offset(bench: Any) -> None:
+    # A failover to a late replica loses what was finished behind a job that is still running: epoch and offset stay.
+    before = settle(bench.engine, bench.settlement(bench.row(1), progress=(PartitionProgress("jobs", 0, 1, 1),)))
+    progress = (PartitionProgress("jobs", 0, 1, 1, recorded_at=before.recorded_at),)
+    behind = settle(bench.engine, bench.settlement(bench.row(2), progress=progress))
     with bench.engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE ingest_lease SET next_offset = 40")
-    progress = (PartitionProgress("jobs", 0, 1, 100, recorded_offset=90),)
-    receipt = settle(bench.engine, bench.settlement(bench.row(1), progress=progress))
+        connection.exec_driver_sql("DELETE FROM translation WHERE kafka_offset = 2")
+        connection.exec_driver_sql("UPDATE ingest_lease SET updated_at = %s", (before.recorded_at,))
+    progress = (PartitionProgress("jobs", 0, 1, 4, recorded_at=behind.recorded_at),)
+    receipt = settle(bench.engine, bench.settlement(bench.row(3), progress=progress))
+    assert behind.recorded == {TWO}
     assert (receipt.recorded, receipt.fenced) == (frozenset(), {("jobs", 0)})
-    assert bench.values(JOBS) == bench.values(EVENTS) == []
-    assert bench.values("SELECT next_offset FROM ingest_lease") == [40]
+    assert bench.values(JOBS) == [ONE]
+    assert bench.value(NEXT_OFFSET) == 1
+
+
+def test_a_lease_is_fenced_when_the_database_lost_what_came_before_it_was_taken(bench: Any) -> None:
+    # After the failover somebody else takes the lease, under the epoch that we had, and has recorded nothing yet.
+    [lease] = bench.take(0)
+    with bench.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE ingest_lease SET updated_at = updated_at - interval '1 second'")
+    progress = (PartitionProgress("jobs", 0, lease.epoch, 100, recorded_at=lease.updated_at),)
+    row = bench.row(1, lease_epoch=lease.epoch)
+    receipt = settle(bench.engine, bench.settlement(row, progress=progress))
+    assert (receipt.recorded, receipt.fenced) == (frozenset(), {("jobs", 0)})
+    assert bench.value(NEXT_OFFSET) == 0
+
+
+def test_the_settlement_after_an_unknown_one_is_written_whichever_way_that_ended(bench: Any) -> None:
+    [lease] = bench.take(0)
+    known = {"recorded_at": lease.updated_at}
+    rows = [bench.row(number, lease_epoch=lease.epoch) for number in (1, 2, 3)]
+    progress = [PartitionProgress("jobs", 0, lease.epoch, end, **known) for end in (1, 2, 3)]
+    settle(bench.engine, bench.settlement(rows[0], progress=(progress[0],)))  # nobody heard of it
+    again = settle(bench.engine, bench.settlement(*rows[:2], progress=(progress[1],)))
+    last = replace(progress[2], recorded_at=again.recorded_at)
+    assert again.recorded == {TWO}
+    assert settle(bench.engine, bench.settlement(rows[2], progress=(last,))).recorded == {UUID(int=3)}
+
+
+def test_a_settlement_that_moves_no_offset_leaves_a_suspect_a_suspect(bench: Any) -> None:
+    bench.take(0)
+    bench.take(0)
+    settle(bench.engine, bench.settlement(progress=(PartitionProgress("jobs", 0, 3, 0),)))
+    stalled = "SELECT stalled_acquisitions FROM ingest_lease"
+    before = bench.value(stalled)
+    settle(bench.engine, bench.settlement(progress=(PartitionProgress("jobs", 0, 3, 1),)))
+    assert (before, bench.value(stalled)) == (2, 0)
 
 
 def test_the_first_row_stays_when_a_job_is_published_again(bench: Any) -> None:

@@ -95,3 +95,21 @@ def test_a_job_that_expires_while_it_waits_is_refused_without_the_model(
     assert outcome.row is not None
     assert (outcome.row.status, outcome.row.reason) == ("rejected", "deadline_passed")
     assert len(pipeline.waiting_room) == 0
+
+
+def test_an_admitter_that_waits_for_the_database_is_not_stuck(
+    build: Any, pipeline: Pipeline, admitter: Admitter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beats: list[float] = []
+
+    def pause(_: float) -> None:
+        beats.append(admitter.last_beat_seconds)
+        admitter.last_beat_seconds = 0.0
+        if len(beats) == 3:
+            admitter._stopped.set()
+
+    monkeypatch.setattr(admitter, "pause", pause)
+    admit(pipeline, admitter, build.job_message(build.job()))
+    assert len(beats) == 3
+    assert min(beats) > 0.0
+    assert pipeline.assignments.wait_idle([build.partition()], 0)

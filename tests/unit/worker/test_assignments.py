@@ -1,9 +1,11 @@
 """What this worker may work on, and how far it has come."""
 
 import threading
+from datetime import timedelta
 from typing import Any
 
 from dragoman.storage.records import PartitionProgress
+from dragoman.tests.unit.worker.conftest import NOON
 from dragoman.worker.assignments import Assignments, InFlight
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -51,11 +53,19 @@ def test_progress_names_each_partition_once_when_several_finish(build: Any) -> N
     }
 
 
-def test_progress_says_what_the_database_has_once_something_was_settled(build: Any) -> None:
-    assignments = build.assignments()
-    first, second = receive(build, assignments, 2)
-    assignments.settled([first], assignments.finish([first]))
-    assert assignments.finish([second]) == (PartitionProgress(TOPIC, 0, 1, 2, recorded_offset=1),)
+def test_progress_says_when_the_database_last_had_something_from_us(build: Any) -> None:
+    assignments = build.assignments(0)
+    assignments.add(ZERO, 1, 0, taken_at=NOON)
+    first, second, third = receive(build, assignments, 3)
+    later = NOON + timedelta(seconds=1)
+    (taken,) = progress = assignments.finish([second])
+    assignments.settled([second], progress, later)
+    (settled,) = progress = assignments.finish([third])
+    assignments.settled([third], progress)  # nobody said when
+
+    assert (taken.next_offset, taken.recorded_at) == (0, NOON)
+    assert (settled.next_offset, settled.recorded_at) == (0, later)
+    assert assignments.finish([first]) == (PartitionProgress(TOPIC, 0, 1, 3, recorded_at=later),)
 
 
 @given(fates=st.lists(st.sampled_from(["finish", "give back", "wait"]), min_size=1, max_size=20), data=st.data())
@@ -187,7 +197,9 @@ def test_the_oldest_message_is_the_one_that_waits_longest_in_any_partition(build
     assignments.receive(build.message(1, timestamp_seconds=70.0))
     assignments.receive(build.message(0, partition_number=1, timestamp_seconds=60.0))
     assert assignments.oldest_seconds() == 50.0
-    assignments.finish([first])
+    progress = assignments.finish([first])
+    assert assignments.oldest_seconds() == 50.0  # its transaction may take long
+    assignments.settled([first], progress)
     assert assignments.oldest_seconds() == 60.0
 
 

@@ -40,6 +40,16 @@ class Poisoned(EchoTranslator):
 
 
 @dataclass
+class Hungry(EchoTranslator):
+    """Has no memory for a batch that holds the magic piece."""
+
+    def translate_pieces(self, sources: Sequence[Sequence[int]], options: SearchOptions) -> list[Translation]:
+        if any(MAGIC in source for source in sources):
+            raise MemoryError
+        return super().translate_pieces(sources, options)
+
+
+@dataclass
 class Unsound(EchoTranslator):
     """Answers the magic piece with what no history can hold."""
 
@@ -54,12 +64,16 @@ def waiting(build: Any, *texts: str, suspect: str | None = None, **changes: Any)
     """A pipeline in whose waiting room jobs with these texts wait; a device has died with the suspect."""
     pipeline: Pipeline = build.pipeline()
     for offset, text in enumerate(texts):
-        job = build.job(text, **changes)
-        delivery = build.delivery(build.job_message(job, offset), pipeline.assignments)
-        segment = build.segment(delivery=delivery, job=job)
-        attempts = 0 if text == suspect else None
-        pipeline.waiting_room.add([(POOL, segment._replace(pieces=tuple(map(ord, text)), attempts=attempts))])
+        wait(build, pipeline, text, offset, attempts=0 if text == suspect else None, **changes)
     return pipeline
+
+
+def wait(build: Any, pipeline: Pipeline, text: str, offset: int, attempts: int | None = None, **changes: Any) -> None:
+    """Let a job with this text wait."""
+    job = build.job(text, **changes)
+    delivery = build.delivery(build.job_message(job, offset), pipeline.assignments)
+    segment = build.segment(delivery=delivery, job=job)
+    pipeline.waiting_room.add([(POOL, segment._replace(pieces=tuple(map(ord, text)), attempts=attempts))])
 
 
 def one_round(pipeline: Pipeline, translator: EchoTranslator) -> list[Outcome]:
@@ -199,3 +213,16 @@ def test_bulk_segments_wait_while_the_settler_has_enough(build: Any, lane: str, 
     EngineStage(pipeline, [LocalDevice(EchoTranslator())], POLICY).work()
 
     assert len(pipeline.waiting_room) == wait
+
+
+def test_a_long_text_is_translated_when_a_text_before_it_had_no_memory_even_alone(build: Any) -> None:
+    pipeline = waiting(build, *(f"text {number:03}" for number in range(127)), "text!")
+    stage = EngineStage(pipeline, [LocalDevice(Hungry())], POLICY)
+    stage.work()
+    ended = by_text(pipeline.finished.bulk.gather(1_000, 0.0))
+    long = "a" * 1_000
+    wait(build, pipeline, long, 128)
+    stage.work()
+
+    assert (len(ended), ended["text!"][0]) == (128, "failed")
+    assert by_text(pipeline.finished.bulk.gather(1_000, 0.0)) == {long: ("translated", 1)}

@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 from dragoman.errors import ConfigurationError
 from dragoman.worker.devices.device import DeviceLostError
+from dragoman.worker.devices.device_models import DeviceOrder
 from dragoman.worker.devices.device_room import DeviceRoom, RoomPolicy
 from dragoman.worker.devices.entry import Entry
 from dragoman.worker.devices.events import Fault, ModelFacts
 from dragoman.worker.devices.faults import fault_of
 from dragoman.worker.devices.loaded_models import LoadedModels
+from dragoman.worker.devices.model_source import ImportedSource
 from dragoman.worker.devices.restarts import MOST_FAILED_STARTS, Restarts
 from dragoman.worker.devices.row_limit import GROUPS_TO_RECOVER, RowLimit
 from dragoman.worker.devices.trials import Trials
@@ -41,6 +43,15 @@ def test_the_least_recently_used_leaves_first() -> None:
         models.add(name, name, 1)
     models.use("a")
     assert models.leaving_for(2) == ["b", "c"]
+
+
+def test_a_model_that_is_asked_to_leave_twice_is_still_there_for_late_groups() -> None:
+    source = ImportedSource("dragoman.nowhere:Model")
+    order = DeviceOrder("cpu", (("one@1", source), ("two@1", source)))
+    once = order.with_spare("one@1")
+    assert (once.models, once.spare) == ((("two@1", source),), (("one@1", source),))
+    assert once.with_spare("one@1") == once
+    assert once.with_model("one@1", source).spare == ()
 
 
 def test_no_model_leaves_when_there_is_no_budget() -> None:

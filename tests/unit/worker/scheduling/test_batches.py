@@ -115,6 +115,13 @@ def test_a_long_segment_keeps_its_turn_until_the_device_has_room() -> None:
     assert [one.length for one in batch.segments] == [50]
 
 
+def test_a_segment_longer_than_the_room_goes_alone_when_nothing_runs_on_the_device() -> None:
+    scheduler = of_lengths(BatchLimits(100, 10), [50, 3, 3])
+    batch = scheduler.take(LATER, Room(10, 49, is_all=True))
+    assert batch is not None
+    assert [one.length for one in batch.segments] == [50]
+
+
 def test_nothing_leaves_when_the_device_has_no_row_free() -> None:
     assert of_lengths(BatchLimits(100, 10), [5]).take(LATER, Room(0, 100)) is None
 

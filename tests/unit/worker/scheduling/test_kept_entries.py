@@ -25,10 +25,10 @@ def no_collector() -> Iterator[None]:
     gc.enable()
 
 
-def pass_through(waiting: int, clients: int, deadline_share: float) -> Scheduler:
+def pass_through(waiting: int, clients: int, deadline_share: float, policy: Policy = POLICY) -> Scheduler:
     """Segments of all kinds, of which so many wait at any time, or none at the end of each portion of 20."""
     random_numbers = random.Random(clients)
-    scheduler = Scheduler(POLICY)
+    scheduler = Scheduler(policy)
     for number in range(SEGMENTS):
         deadline = number + 1e6 if random_numbers.random() < deadline_share else None
         client, length = f"c{random_numbers.randrange(clients)}", ordinary_length(random_numbers)
@@ -51,6 +51,12 @@ def test_entries_that_left_are_forgotten_while_others_always_wait(clients: int, 
     scheduler = pass_through(1_000, clients, deadline_share)
     assert kept() - before <= 3 * (1_000 + IDLE_ENTRIES)
     assert len(scheduler) <= 1_020
+
+
+def test_entries_are_forgotten_where_every_segment_goes_alone() -> None:
+    before = kept()
+    pass_through(1_000, 50, 0.0, Policy(BatchLimits(1_000, 1), AT_ONCE))
+    assert kept() - before <= 3 * (1_000 + IDLE_ENTRIES)
 
 
 @pytest.mark.parametrize("deadline_share", [0.0, 0.5])
