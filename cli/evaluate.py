@@ -1,6 +1,7 @@
 """`dragoman evaluate`: how good a checkpoint translates test sets, and whether another does it better."""
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ def evaluate(**options: Any) -> None:
     translation.
     """
     request = Request(**options)
+    _check_outputs(request)
     translator = load_translator(request.checkpoint, request.device)
     baseline = load_translator(request.against, request.device) if request.against else None
     subjects = [_subject(path, request, [translator, *([baseline] if baseline else [])]) for path in request.test_files]
@@ -66,6 +68,35 @@ def evaluate(**options: Any) -> None:
         _show(report)
         reports.append(report)
     _write(reports, request)
+
+
+def _check_outputs(request: Request) -> None:
+    """Refuse, before anything is translated, places that the report cannot be written to; creates nothing."""
+    try:
+        if request.output:
+            folder = request.output.resolve()
+            _check_folder(next(path for path in (folder, *folder.parents) if path.exists()))
+        if request.json_file:
+            _check_file(request.json_file)
+    except (OSError, RuntimeError) as error:
+        raise ConfigurationError(f"the report cannot be written: {error}") from error
+
+
+def _check_file(file: Path) -> None:
+    if file.is_dir():
+        raise ConfigurationError(f"the report cannot be written: {file} is a folder, name a file")
+    if not file.exists():
+        _check_folder(file.resolve().parent)
+    elif not os.access(file, os.W_OK):
+        raise ConfigurationError(f"the report cannot be written: {file} is protected from writing, name another file")
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        problem = "is not a folder, name another" if folder.exists() else "does not exist, make it first"
+        raise ConfigurationError(f"the report cannot be written: {folder} {problem}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigurationError(f"the report cannot be written: {folder} is protected from writing, name another")
 
 
 def _subject(path: Path, request: Request, translators: Sequence[Translator]) -> Subject:

@@ -3,7 +3,13 @@
 Exit codes: 0 done; 1 it could not be done (one sentence on standard error); 2 wrong usage; 130 interrupted.
 """
 
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
 
 import click
 
@@ -11,6 +17,8 @@ from .. import __version__
 from ..errors import DragomanError
 from .lazy_commands import LazyCommand, LazyCommands
 
+# What a shell reports of a process that SIGINT ended: 128 + 2.
+INTERRUPTED = 130
 COMMANDS = {
     "audit": LazyCommand("audit", "audit", "worker", "Show or verify what people did to the history."),
     "back-translate": LazyCommand(
@@ -40,7 +48,45 @@ COMMANDS = {
 }
 
 
-@click.group(cls=LazyCommands, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+class _InterruptibleCommands(LazyCommands):
+    """Exits with 130 after Ctrl-C, be it while a subcommand's module is imported; click alone exits with 1."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        with _insisting_interrupt():
+            return super().get_command(ctx, cmd_name)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            # The first line feed closes the terminal's ^C.
+            click.echo("\ndragoman: interrupted", err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+@contextmanager
+def _insisting_interrupt() -> Iterator[None]:
+    """Raise `KeyboardInterrupt` after Ctrl-C at the end too: torch swallows the one that meets its import of numpy."""
+    is_ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not is_ours or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if came:
+            raise KeyboardInterrupt
+
+
+@click.group(cls=_InterruptibleCommands, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="dragoman")
 def dragoman() -> None:
     """Asynchronous machine translation over Kafka, with a history in Postgres.

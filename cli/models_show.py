@@ -100,11 +100,12 @@ def verify(folder: Path) -> None:
 @click.argument("output", type=click.Path(path_type=Path))
 @click.option("--storage", type=click.Choice(STORAGES), required=True, help="How to store the weights.")
 def convert(folder: Path, output: Path, storage: Storage) -> None:
-    """Save the checkpoint in FOLDER as OUTPUT, its weights stored otherwise.
+    """Save the checkpoint in FOLDER as OUTPUT, another folder, its weights stored otherwise.
 
     int8 is about half of float16 and changes each weight by at most 0.4 % of the largest of its row: measure the
     quality again (`dragoman evaluate`), the model card and a shortlist are copied as they are.
     """
+    _check_spares(output, folder)
     save_checkpoint(load_checkpoint(folder, torch.device("cpu")), output, storage)
     before, after = summarise(folder), summarise(output)
     click.echo(
@@ -120,15 +121,22 @@ def convert(folder: Path, output: Path, storage: Storage) -> None:
 @click.option("--share", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="How much of FIRST.")
 @click.option("--storage", type=click.Choice(STORAGES), default="float16", show_default=True, help="How to store it.")
 def average(first: Path, second: Path, output: Path, share: float, storage: Storage) -> None:
-    """Save as OUTPUT weights between those of FIRST and of SECOND, the same model trained further.
+    """Save as OUTPUT, a third folder, weights between those of FIRST and of SECOND, the same model trained further.
 
     What further training on some data won stays for the most part, and what it lost elsewhere comes back. Take
     checkpoints that are not in 8 bits already, and measure the average (`dragoman evaluate`).
     """
+    _check_spares(output, first, second)
     one, other = (load_checkpoint(folder, torch.device("cpu")) for folder in (first, second))
     save_checkpoint(between(one, other, share), output, storage)
     made = summarise(output)
     click.echo(f"{share:g} of {one.version} and {1 - share:g} of {other.version} -> {made.version} in {output}")
+
+
+def _check_spares(output: Path, *folders: Path) -> None:
+    """Refuse to save over one of `folders`: the weights that were there could not be had back."""
+    if output.resolve() in [folder.resolve() for folder in folders]:
+        raise ConfigurationError(f"{output} would be overwritten with what is made of it: name another folder")
 
 
 def _found_in(folder: Path) -> list[Path]:

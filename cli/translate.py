@@ -18,7 +18,7 @@ from ..model.translator import Translation, Translator
 from ..settings import load_settings
 from .loading import load_translator
 from .translate_options import decoding_options, search_options
-from .translate_output import Format, output_format
+from .translate_output import Format, output_format, write_out
 
 # Lines translated together: many enough to sort by length, few enough that output starts soon.
 CHUNK_LINES = 2_000
@@ -86,8 +86,7 @@ def _translate_lines(translator: Translator, chunk: tuple[int, list[str]], reque
     for place, result in zip(fit, found, strict=True):
         results[place] = result
     written = [request.write(first_line + place, result) for place, result in enumerate(results)]
-    sys.stdout.buffer.write("".join(f"{line}\n" for line in written).encode())
-    sys.stdout.buffer.flush()
+    write_out("".join(f"{line}\n" for line in written))
     return refused
 
 

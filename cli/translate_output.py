@@ -1,9 +1,12 @@
-"""How `dragoman translate` writes a translation: text, ranked hypotheses, or JSON."""
+"""How `dragoman translate` writes a translation: text, ranked hypotheses, or JSON, and where to: standard output."""
 
 import json
+import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
+from ..errors import ConfigurationError
 from ..model.decoding import SearchOptions
 from ..model.translator import Translation
 
@@ -16,6 +19,32 @@ def output_format(options: SearchOptions, *, as_json: bool) -> Format:
     if as_json:
         return _json
     return _ranking if options.n_best > 1 else _text
+
+
+def write_out(text: str) -> None:
+    """Write `text` to standard output at once.
+
+    Raises `ConfigurationError` when it is refused, as by a full disk; a closed pipe stays a `BrokenPipeError`, which
+    click ends quietly.
+    """
+    try:
+        rest = memoryview(text.encode())
+        # Under PYTHONUNBUFFERED a nearly full disk takes a part and raises nothing before the next write.
+        while rest:
+            rest = rest[sys.stdout.buffer.write(rest) :]
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        _drop_what_is_buffered()
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise ConfigurationError(f"the translations cannot be written: {error.strerror}") from error
+
+
+def _drop_what_is_buffered() -> None:
+    """Lead standard output nowhere: the interpreter flushes it once more at exit, and would fail and say so again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _text(number: int, translation: Translation | None) -> str:  # noqa: ARG001

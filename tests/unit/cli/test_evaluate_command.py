@@ -1,12 +1,14 @@
 """`dragoman evaluate` with tiny checkpoints of random weights."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from dragoman.cli import evaluate as module
 from dragoman.cli.evaluate import evaluate
 from dragoman.errors import ConfigurationError
 from dragoman.model.architectures.transformer import Transformer, TransformerConfig
@@ -176,10 +178,78 @@ def test_missing_checkpoint_is_refused(tmp_path: Path, test_file: Path) -> None:
     assert isinstance(run(tmp_path / "absent", test_file).exception, CheckpointError)
 
 
-def test_report_that_cannot_be_written_is_a_sentence(checkpoint: Path, test_file: Path) -> None:
-    result = run(checkpoint, test_file, "-t", "fr", "--output", test_file)
+@pytest.fixture
+def untouched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No checkpoint can be loaded, so nothing can have been translated before a refusal."""
+    monkeypatch.setattr(module, "load_translator", None)
 
-    assert str(result.exception).startswith("the report cannot be written: ")
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize(
+    ("option", "place", "problem"),
+    [
+        ("--output", "dev.en-fr.tsv", "{0}/dev.en-fr.tsv is not a folder, name another"),
+        ("--output", "dev.en-fr.tsv/report", "{0}/dev.en-fr.tsv is not a folder, name another"),
+        ("--json", "absent/x.json", "{0}/absent does not exist, make it first"),
+        ("--json", "dev.en-fr.tsv/x.json", "{0}/dev.en-fr.tsv is not a folder, name another"),
+        ("--json", ".", "{0} is a folder, name a file"),
+    ],
+)
+def test_report_that_cannot_be_written_is_refused_before_anything_is_translated(
+    test_file: Path, option: str, place: str, problem: str
+) -> None:
+    result = run("checkpoint", test_file, "-t", "fr", option, test_file.parent / place)
+
+    assert isinstance(result.exception, ConfigurationError)
+    assert str(result.exception) == f"the report cannot be written: {problem.format(test_file.parent)}"
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize(
+    ("option", "place", "protected", "advice"),
+    [
+        ("--output", "new/report", ".", "name another"),
+        ("--json", "x.json", ".", "name another"),
+        ("--json", "dev.en-fr.tsv", "dev.en-fr.tsv", "name another file"),
+    ],
+)
+def test_protected_place_for_a_report_is_refused_before_anything_is_translated(
+    test_file: Path, option: str, place: str, protected: str, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Permissions would not stop root, whom tests in a container run as.
+    monkeypatch.setattr(os, "access", lambda path, _: path != test_file.parent / protected)
+    result = run("checkpoint", test_file, "-t", "fr", option, test_file.parent / place)
+
+    assert str(result.exception) == (
+        f"the report cannot be written: {test_file.parent / protected} is protected from writing, {advice}"
+    )
+
+
+def test_no_empty_report_is_left_when_the_evaluation_fails(tmp_path: Path, test_file: Path) -> None:
+    result = run(tmp_path / "absent", test_file, "--output", tmp_path / "report", "--json", tmp_path / "x.json")
+
+    assert isinstance(result.exception, CheckpointError)
+    assert list(tmp_path.iterdir()) == [test_file]
+
+
+@pytest.mark.parametrize("place", ["old.json", "/dev/stdout"])
+def test_figures_are_written_to_what_exists_already(
+    checkpoint: Path, test_file: Path, tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "old.json").write_text("old")
+    result = run(checkpoint, test_file, "-t", "fr", "--json", tmp_path / place)
+
+    assert (result.exit_code, result.exception) == (0, None)
+
+
+def test_report_is_a_sentence_when_the_place_goes_away_meanwhile(
+    checkpoint: Path, test_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.setattr(module, "_show", lambda _: (tmp_path / "here").rmdir())
+    result = run(checkpoint, test_file, "-t", "fr", "--json", tmp_path / "here" / "x.json")
+
+    assert str(result.exception).startswith("the report cannot be written: [Errno 2]")
 
 
 def test_no_test_file_is_wrong_usage(checkpoint: Path) -> None:

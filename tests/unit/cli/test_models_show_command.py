@@ -1,4 +1,4 @@
-"""`dragoman models list`, `show`, `verify` and `convert` with a tiny checkpoint of random weights."""
+"""`dragoman models list`, `show`, `verify`, `convert` and `average` with a tiny checkpoint of random weights."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import click
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from dragoman.cli.models_show import convert, list_models, show, verify
+from dragoman.cli.models_show import average, convert, list_models, show, verify
 from dragoman.errors import ConfigurationError
 from dragoman.model.architectures.transformer import Transformer, TransformerConfig
 from dragoman.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -18,7 +18,7 @@ from dragoman.model.vocabularies.characters import CharacterVocabulary
 
 CPU = torch.device("cpu")
 CARD = "# tiny\n\n" + "\n".join(f"Line {number}." for number in range(30)) + "\n"
-COMMANDS = click.Group("models", commands=[list_models, show, verify, convert])
+COMMANDS = click.Group("models", commands=[list_models, show, verify, convert, average])
 
 
 @pytest.fixture
@@ -181,6 +181,43 @@ def test_checkpoint_is_not_converted_over_something_else(folder: Path, tmp_path:
     result = run("convert", folder, tmp_path / "letters", "--storage", "float32")
 
     assert "letters exists and is not a checkpoint" in str(result.exception)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("way", ["tiny", "../models/tiny", "link"])
+def test_checkpoint_is_not_converted_over_itself(folder: Path, way: str) -> None:
+    (folder.parent / "link").symlink_to(folder)
+    before = contents(folder)
+    result = run("convert", folder, folder.parent / way, "--storage", "int8")
+
+    assert isinstance(result.exception, ConfigurationError)
+    assert str(result.exception) == (
+        f"{folder.parent / way} would be overwritten with what is made of it: name another folder"
+    )
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("spared", ["tiny", "other"])
+def test_average_is_not_saved_over_what_it_is_made_of(folder: Path, spared: str) -> None:
+    other = folder.with_name("other")
+    save_checkpoint(load_checkpoint(folder, CPU), other, "float32")
+    before = contents(folder), contents(other)
+    result = run("average", folder, other, folder.with_name(spared))
+
+    assert isinstance(result.exception, ConfigurationError)
+    assert f"{spared} would be overwritten with what is made of it: name another folder" in str(result.exception)
+    assert (contents(folder), contents(other)) == before
+
+
+def test_average_is_saved_over_an_older_checkpoint(folder: Path) -> None:
+    for name in ("other", "old"):
+        save_checkpoint(load_checkpoint(folder, CPU), folder.with_name(name), "float32")
+    result = run("average", folder, folder.with_name("other"), folder.with_name("old"))
+
+    assert (result.exit_code, summarise(folder.with_name("old")).config.storage) == (0, "float16")
 
 
 @pytest.mark.parametrize("arguments", [[], ["--storage", "int4"]])
