@@ -233,11 +233,14 @@ class Translator:
         most, pieces = config.max_positions - 1, config.vocabulary_size
         if any(not 0 <= piece < pieces for piece in options.prefix):
             raise ConfigurationError(f"a piece of the prefix is none of the model's {pieces}: see `with_prefix`")
-        if max(options.max_pieces or 0, len(options.prefix)) > most:
-            raise ConfigurationError(f"the model gives at most {most} pieces: lower the maximum, or shorten the prefix")
+        if max(options.max_pieces or 0, options.min_pieces, len(options.prefix)) > most:
+            raise ConfigurationError(
+                f"the model gives at most {most} pieces: lower the maximum or the minimum, or shorten the prefix"
+            )
         if options.max_pieces is not None:
             return (options.max_pieces,) * len(sources)
-        return tuple(min(_target_limit(len(source)) + len(options.prefix), most) for source in sources)
+        usual = (_target_limit(len(source)) + len(options.prefix) for source in sources)
+        return tuple(min(max(limit, options.min_pieces), most) for limit in usual)
 
     def _requests(self, sources: Sequence[Sequence[int]], options: SearchOptions, priority: int) -> list[Request]:
         shortlist = self.checkpoint.require_shortlist() if options.vocabulary == "shortlist" else None

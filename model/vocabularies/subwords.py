@@ -8,7 +8,6 @@ Johnson et al. 2017, arXiv:1611.04558.
 import io
 import random
 import re
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
@@ -16,6 +15,7 @@ from typing import ClassVar, Literal, Self
 import sentencepiece
 
 from ...errors import ConfigurationError
+from .subword_sampling import SPACE, WordCuts, word_cuts
 from .vocabulary import BEGIN, END, PAD, UNKNOWN, Vocabulary
 from .vocabulary import SPACE_FOR_CONTROL as SPACE_FOR_CONTROL
 
@@ -24,9 +24,6 @@ LANGUAGE_PIECE = "<2{}>"
 _LANGUAGE = re.compile(r"<2([^<>\s]+)>")
 # A call for several texts starts threads, whatever their number; that costs 200 us, and one text takes 5.
 THREADED_TEXTS = 256
-# SentencePiece has one seed for the whole process (from 0.2.3 on it obeys every new one) and ignores the largest value.
-_SEED_LOCK = threading.Lock()
-_SEEDS = 2**32 - 1
 # What SentencePiece says when it gives up, and what that means.
 _REASONS = (
     (re.compile(r"smaller than required_chars\. \d+ vs (\d+)"), "its characters and the marks alone are {}"),
@@ -70,6 +67,7 @@ class SubwordVocabulary(Vocabulary):
         if ids != (PAD, UNKNOWN, BEGIN, END):
             raise ConfigurationError("the SentencePiece model must number pad, unk, bos, eos as 0, 1, 2, 3")
         self._languages = self._find_languages()
+        self._cuts: dict[float, WordCuts] = {}
         self._folds_controls = "\n" not in self._processor.normalize("\n.")
 
     @classmethod
@@ -123,22 +121,20 @@ class SubwordVocabulary(Vocabulary):
         return pieces
 
     def sample(self, texts: Sequence[str], alpha: float, seed: int) -> list[list[int]]:
-        """Pieces of each text, cut at random, by `seed` alone.
+        """Pieces of each text, cut at random, by `seed` alone: the same in every process.
 
-        Unigram draws a cut with its probability to the power of `alpha` (Kudo 2018: 0.1 to 0.5; less is wilder).
+        Unigram draws a cut of each word with its probability to the power of `alpha` (Kudo 2018: 0.1 to 0.5; less is
+        wilder).
         BPE leaves out a merge with probability `alpha` (Provilkov et al. 2020: 0.1; more is wilder). Raises
         `ConfigurationError` for an `alpha` that is not above 0 and at most 1.
         """
         if not 0 < alpha <= 1:
             raise ConfigurationError(f"the sampling alpha is {alpha}: it must be above 0 and at most 1")
-        lines = self._lines(texts)
-        with _SEED_LOCK:
-            sentencepiece.set_random_generator_seed(seed % _SEEDS)
-            # One thread, as several would take turns at their generators by chance; -1 draws from all cuts.
-            pieces: list[list[int]] = self._processor.encode(
-                lines, enable_sampling=True, alpha=alpha, nbest_size=-1, num_threads=1
-            )
-        return pieces
+        if alpha not in self._cuts:
+            self._cuts[alpha] = word_cuts(self._processor, alpha)
+        cuts, numbers = self._cuts[alpha], random.Random(seed)
+        words = (self._processor.normalize(line).split(SPACE) for line in self._lines(texts))
+        return [[piece for word in line if word for piece in cuts.draw(word, numbers)] for line in words]
 
     def decode(self, pieces: Sequence[Sequence[int]]) -> list[str]:
         """Text of each list of pieces: one line, whatever the pieces."""

@@ -234,7 +234,10 @@ def test_search_takes_its_options(checkpoint_folder: Path, translator: Translato
         (["--min-length", "9", "--max-length", "8"], "at least 9 and at most 8 pieces contradict each other"),
         (["--sample", "--temperature", "0"], "the temperature is 0.0: it must be above 0"),
         (["--sample", "--top-p", "1.5"], "top-p is 1.5: it is a probability above 0 and up to 1"),
-        (["--max-length", "512"], "the model gives at most 511 pieces: lower the maximum, or shorten the prefix"),
+        (
+            ["--max-length", "512"],
+            "the model gives at most 511 pieces: lower the maximum or the minimum, or shorten the prefix",
+        ),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(

@@ -99,7 +99,16 @@ def test_more_pieces_can_be_asked_for_than_the_source_would_give(translator: Tra
     assert 40 <= translation.target_pieces <= 50
 
 
-@pytest.mark.parametrize("options", [SearchOptions(max_pieces=128), SearchOptions(prefix=(5,) * 128)])
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_a_minimum_is_kept_where_no_maximum_is_given(translator: Translator, beam_size: int) -> None:
+    [translation] = translator.translate([""], SearchOptions(beam_size, min_pieces=100))
+
+    assert 100 <= translation.target_pieces <= 127
+
+
+@pytest.mark.parametrize(
+    "options", [SearchOptions(max_pieces=128), SearchOptions(min_pieces=128), SearchOptions(prefix=(5,) * 128)]
+)
 def test_more_pieces_than_the_network_has_positions_are_refused(translator: Translator, options: SearchOptions) -> None:
     with pytest.raises(ConfigurationError, match="the model gives at most 127 pieces"):
         translator.translate(["Yes."], options)

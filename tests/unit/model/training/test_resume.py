@@ -1,6 +1,8 @@
 """A run that was stopped and goes on ends exactly where an undisturbed one does."""
 
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,18 @@ SHAKY: dict[str, Any] = {
     "optimiser": {"accumulation": 2},
     "run": {"max_steps": 12, "save_minutes": 1e-9, "evaluate_steps": 5},
 }
+
+
+ELSEWHERE = """
+import sys
+from pathlib import Path
+from dragoman.model.training.config import TrainConfig
+from dragoman.model.training.run import resume
+
+folder = Path(sys.argv[1])
+config = TrainConfig.model_validate_json((folder / "config.json").read_text(encoding="utf-8"))
+resume(config, folder, lambda _: None, folder / "killed")
+"""
 
 
 class KilledError(Exception):
@@ -86,6 +100,19 @@ def test_killed_run_ends_with_the_same_bits_when_resumed(
     with pytest.raises(KilledError):
         train(config, folder, killed_at(7), folder / "killed")
     resume(config, folder, ignore, folder / "killed")
+
+    assert_equal(final_tensors(folder / "whole"), final_tensors(folder / "killed"))
+
+
+def test_killed_run_ends_with_the_same_bits_when_another_process_resumes_it(
+    folder: Path, make_config: MakeConfig
+) -> None:
+    config = make_config(**SHAKY)
+    train(config, folder, ignore, folder / "whole")
+    with pytest.raises(KilledError):
+        train(config, folder, killed_at(7), folder / "killed")
+    (folder / "config.json").write_text(config.model_dump_json(), encoding="utf-8")
+    subprocess.run([sys.executable, "-c", ELSEWHERE, str(folder)], check=True)
 
     assert_equal(final_tensors(folder / "whole"), final_tensors(folder / "killed"))
 
