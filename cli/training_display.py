@@ -1,6 +1,7 @@
 """How a training run shows itself on the command line. Knows reports, no run."""
 
 import os
+from contextlib import suppress
 from typing import Self
 
 import click
@@ -9,7 +10,7 @@ from rich.live import Live
 from rich.text import Text
 
 from ..model.training.config import TrainConfig
-from ..model.training.reports import Listener, TrainReport
+from ..model.training.reports import TrainReport
 
 
 class TrainingDisplay:
@@ -34,9 +35,10 @@ class TrainingDisplay:
         if self._live:
             self._live.stop()
 
-    @property
-    def show(self) -> Listener:
-        return self._show_live if self._live else self._show_plain
+    def show(self, report: TrainReport) -> None:
+        """Show where the run stands; it goes on if that fails, be it for a log on a full disk."""
+        with suppress(OSError):
+            (self._show_live if self._live else self._show_plain)(report)
 
     def _show_plain(self, report: TrainReport) -> None:
         for line in (_line(report), *_qualities(report)):

@@ -12,11 +12,15 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from ...errors import ConfigurationError
-from ..architectures.catalog import ARCHITECTURES
+from ..architectures.catalog import shaped
 from ..corpora.corpus_file import Direction
 
 # Beyond so many target pieces the output layer is worth shortening without being asked.
 LARGE_VOCABULARY = 8000
+# More than any machine has cores; torch cannot start so many as an int can say.
+MAX_THREADS = 1024
+# Torch takes 64 bits; each process adds its rank.
+SEED_END = 2**63
 Config = TypeVar("Config", bound=BaseModel)
 LanguagePair = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*-[A-Za-z][A-Za-z0-9_]*$")]
 
@@ -89,19 +93,18 @@ class NetworkConfig(BaseModel):
     def _is_possible(self) -> Self:
         if "vocabulary_size" in self.shape:
             raise ValueError("vocabulary_size is set by vocabulary.size")
+        if "source_vocabulary_size" in self.shape:
+            raise ValueError(
+                "source_vocabulary_size is set by vocabulary.size: only an imported model has pieces of its own for "
+                "the source"
+            )
         self.max_positions  # noqa: B018 - raises for an impossible shape
         return self
 
     @property
     def max_positions(self) -> int:
         """Longest source or target in pieces, marks included."""
-        if self.architecture not in ARCHITECTURES:
-            raise ValueError(f"there is no architecture {self.architecture!r}: take one of {', '.join(ARCHITECTURES)}")
-        try:
-            positions: int = ARCHITECTURES[self.architecture][0](vocabulary_size=1000, **self.shape).max_positions
-        except TypeError as error:
-            raise ValueError(f"not a shape of the architecture {self.architecture}: {error}") from error
-        return positions
+        return shaped(self.architecture, {"vocabulary_size": 1000} | self.shape).max_positions
 
 
 class OptimiserConfig(_Section):
@@ -140,8 +143,8 @@ class RunConfig(_Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     compile: Literal["auto", "never"] = "auto"
     device: str = "auto"
-    threads: int = Field(0, ge=0)
-    seed: int = 1
+    threads: int = Field(0, ge=0, le=MAX_THREADS)
+    seed: int = Field(1, ge=0, lt=SEED_END)
 
 
 class StartConfig(_Section):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...errors import ConfigurationError
 from ..decoding import SearchOptions
 from ..evaluation.scores import TestSet, evaluate, read_test_set
 from ..translator import Translator
@@ -54,9 +55,14 @@ def read_dev_sets(config: TrainConfig, folder: Path) -> list[DevSet]:
 
 
 def check_dev_sets(translator: Translator, dev_sets: Sequence[DevSet]) -> None:
-    """Refuse development sets that the network could not translate at the end."""
+    """Refuse development sets that the network could not translate at the end; names the file and its line."""
     for dev in dev_sets:
-        translator.check_lengths(translator.encode(dev.content.sources, dev.target))
+        for line, pieces in enumerate(translator.encode(dev.content.sources, dev.target), 1):
+            if len(pieces) > translator.max_source_pieces:
+                raise ConfigurationError(
+                    f"the development set {dev.name}, line {line}: the source has {len(pieces)} pieces, the model "
+                    f"takes {translator.max_source_pieces}: split it into sentences, or leave it out"
+                )
 
 
 def sampled(dev_sets: Sequence[DevSet], segments: int) -> list[DevSet]:

@@ -4,16 +4,21 @@ Knows numbers and files, nothing of networks.
 """
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
 from matplotlib.figure import Figure
-from tensorboardX import SummaryWriter
 
+from ...errors import ConfigurationError
 from .development import WATCHING, DevQuality
+from .events import EventFile
 
+log = structlog.get_logger(__name__)
 METRICS = "metrics.jsonl"
 CURVE = "curve.png"
 EVENTS = "tensorboard"
@@ -53,34 +58,72 @@ Listener = Callable[[TrainReport], None]
 
 
 class RunFiles:
-    """Writes every report to the files of a run folder; lines of steps after `step` (0: all) are cut off first."""
+    """Writes every report to the files of a run folder; lines of steps after `step` (0: all) are cut off first.
+
+    No report ends a run: what the disk refuses is said once, in the log, and given up until the next start. Raises
+    `ConfigurationError` only where there can be no folder, so that no state could be saved either.
+    """
 
     def __init__(self, folder: Path, step: int) -> None:
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        self._points = [point for point in _read(folder / METRICS) if 0 < point["step"] <= step]
-        lines = "".join(json.dumps(point) + "\n" for point in self._points)
-        (folder / METRICS).write_text(lines, encoding="utf-8")
-        self._events = SummaryWriter(str(folder / EVENTS), purge_step=step + 1 if step else None)
+        self._step = step
+        self._points: list[dict[str, Any]] = []
+        self._events: EventFile | None = None
+        self._given_up: set[str] = set()
+        _make(folder)
+        self._attempt(METRICS, self._cut_back)
 
     def __call__(self, report: TrainReport) -> None:
         """Add one line and its events; after an evaluation, draw the curve again."""
         point = asdict(report)
         self._points.append(point)
-        with (self._folder / METRICS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(point) + "\n")
-        for name, value in (point["pace"] or {}).items():
-            self._events.add_scalar(f"train/{name}", value, report.step)
-        for quality in report.qualities:
-            self._events.add_scalar(f"dev/{quality.name}/chrF", quality.chrf, report.step)
-            self._events.add_scalar(f"dev/{quality.name}/BLEU", quality.bleu, report.step)
+        self._attempt(METRICS, lambda: self._append(point))
+        self._attempt(EVENTS, lambda: self._add_events(report))
         if report.qualities:
-            self._events.flush()
-            draw_curve(self._points, self._folder / CURVE)
+            self._attempt(CURVE, lambda: draw_curve(self._points, self._folder / CURVE))
 
     def close(self) -> None:
         """Write out what is buffered."""
-        self._events.close()
+        if self._events:
+            self._attempt(EVENTS, self._events.flush)
+            # What could not be written out is refused again here.
+            with suppress(OSError):
+                self._events.close()
+
+    def _attempt(self, name: str, write: Callable[[], None]) -> None:
+        if name in self._given_up:
+            return
+        try:
+            write()
+        except OSError as error:
+            self._given_up.add(name)
+            # The log may lie on the same disk.
+            with suppress(OSError):
+                log.warning(
+                    "run_file_given_up",
+                    reason=f"{self._folder / name} cannot be written, the run goes on without it: "
+                    f"{error.strerror or error}",
+                )
+
+    def _cut_back(self) -> None:
+        self._points = [point for point in _read(self._folder / METRICS) if 0 < point["step"] <= self._step]
+        with _replaced(self._folder / METRICS) as fresh:
+            fresh.write_text("".join(json.dumps(point) + "\n" for point in self._points), encoding="utf-8")
+
+    def _append(self, point: dict[str, Any]) -> None:
+        with (self._folder / METRICS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(point) + "\n")
+
+    def _add_events(self, report: TrainReport) -> None:
+        if not self._events:
+            self._events = EventFile(self._folder / EVENTS, self._step)
+        for name, value in asdict(report.pace).items() if report.pace else ():
+            self._events.add(f"train/{name}", value, report.step)
+        for quality in report.qualities:
+            self._events.add(f"dev/{quality.name}/chrF", quality.chrf, report.step)
+            self._events.add(f"dev/{quality.name}/BLEU", quality.bleu, report.step)
+        if report.qualities:
+            self._events.flush()
 
 
 def draw_curve(points: list[dict[str, Any]], path: Path) -> None:
@@ -97,7 +140,8 @@ def draw_curve(points: list[dict[str, Any]], path: Path) -> None:
         scores.plot(*zip(*measured, strict=True), marker="o", label=name)
     if scores.lines:
         scores.legend(loc="lower right")
-    figure.savefig(path)
+    with _replaced(path) as fresh:
+        figure.savefig(fresh, format="png")
 
 
 def _sample_scores(points: list[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]:
@@ -116,3 +160,26 @@ def _read(path: Path) -> list[dict[str, Any]]:
         return []
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the run folder {folder} cannot be made: {error.strerror}; name another --run-folder"
+        ) from error
+
+
+@contextmanager
+def _replaced(path: Path) -> Iterator[Path]:
+    """A file to write that takes the place of `path` when it is whole; on an error it goes without a trace."""
+    fresh = path.with_name(f".{path.name}-fresh")
+    try:
+        yield fresh
+        # Some file systems say only now that they are full.
+        with fresh.open("rb") as file:
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)

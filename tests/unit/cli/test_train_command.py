@@ -1,5 +1,6 @@
 """`dragoman train` on a corpus of a few sentences."""
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from dragoman.cli import train as module
+from dragoman.cli import training_display
 from dragoman.cli.train import train
 from dragoman.errors import ConfigurationError
 from dragoman.model.training import loop, reports
@@ -134,6 +136,31 @@ def test_missing_config_is_refused(tmp_path: Path) -> None:
 
     assert isinstance(result.exception, ConfigurationError)
     assert "absent.toml cannot be read" in str(result.exception)
+
+
+def test_line_of_a_development_set_is_named_when_it_is_too_long(config: Path) -> None:
+    too_long = f"{'A boat crosses. ' * 500}\tUn bateau.\n"
+    (config.parent / "dev.tsv").write_text(CORPUS + too_long, encoding="utf-8")
+    config.write_text(CONFIG.replace('dev = [{ path = "corpus.tsv"', 'dev = [{ path = "dev.tsv"'), encoding="utf-8")
+
+    sentence = str(run(config).exception)
+    assert sentence.startswith("the development set en-fr dev.tsv, line 6: the source has ")
+    assert sentence.endswith(" pieces, the model takes 250: split it into sentences, or leave it out")
+
+
+def test_network_that_does_not_fit_into_memory_is_refused(config: Path) -> None:
+    config.write_text(CONFIG.replace("[network]", "[network]\nmax_positions = 1000000000000"), encoding="utf-8")
+
+    error = run(config).exception
+    assert isinstance(error, ConfigurationError)
+    assert "does not fit into memory: lower max_positions = 1000000000000" in str(error)
+
+
+def test_training_goes_on_when_nothing_can_be_shown(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_display, "_line", raising(OSError(errno.ENOSPC, "No space left on device")))
+    result = run(config)
+
+    assert (result.exit_code, result.exception) == (0, None)
 
 
 def test_missing_corpus_is_refused(config: Path) -> None:

@@ -39,6 +39,32 @@ def test_impossible_shape_is_refused(architecture: str, shape: dict[str, object]
         build(architecture, {"vocabulary_size": 60, **shape})
 
 
+# The last ones are beyond what torch can count.
+@pytest.mark.parametrize(
+    ("architecture", "shape", "largest"),
+    [
+        ("transformer", {"width": 10**12}, "width = 10+"),
+        ("transformer", {"width": 16, "max_positions": 10**12}, "max_positions = 10+"),
+        ("recurrent", {"state": 10**12}, "state = 10+"),
+        ("character-lstm", {"width": 4 * 10**18}, "width = 40+"),
+        ("transformer", {"width": 10**30}, "width = 10+"),
+        ("transformer", {"width": 16, "max_positions": 10**30}, "max_positions = 10+"),
+    ],
+)
+def test_network_that_does_not_fit_into_memory_is_refused(
+    architecture: str, shape: dict[str, int], largest: str
+) -> None:
+    with pytest.raises(
+        ConfigurationError, match=f"^a network of this shape does not fit into memory: lower {largest}$"
+    ):
+        build(architecture, {"vocabulary_size": 60, **shape})
+
+
+def test_unknown_field_is_refused_with_those_there_are() -> None:
+    with pytest.raises(ConfigurationError, match=r"character-lstm: it has no field heads, only width, max_positions$"):
+        build("character-lstm", {"vocabulary_size": 60, "heads": 2})
+
+
 def test_unknown_architecture_is_refused_with_those_there_are() -> None:
     with pytest.raises(ConfigurationError, match="no architecture 'rnn': take one of transformer, recurrent, char"):
         build("rnn", {"vocabulary_size": 60})

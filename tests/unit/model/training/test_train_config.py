@@ -96,12 +96,25 @@ def test_config_is_refused_when_it_is_not_utf8(tmp_path: Path) -> None:
             "no file of data.dev has the languages of the pair en-fr",
         ),
         ("max_steps = 3", "max_steps = 0", "run.max_steps: Input should be greater than or equal to 1"),
+        ("max_steps = 3", "max_steps = 3\nseed = -1", "run.seed: Input should be greater than or equal to 0"),
+        ("max_steps = 3", f"max_steps = 3\nseed = {2**63}", "run.seed: Input should be less than 9223372036854775808"),
+        ("max_steps = 3", f"max_steps = 3\nseed = {10**30}", "run.seed: Input should be less than 9223372036854775808"),
+        ("max_steps = 3", "max_steps = 3\nthreads = 1025", "run.threads: Input should be less than or equal to 1024"),
         ("max_steps = 3", "", "the run never ends: set run.max_steps, max_minutes, max_epochs or patience"),
         ("max_steps = 3", "max_epochs = 3", "the schedule cosine falls to the end of the run: set run.max_steps"),
         ("[card]", "[network]\nwidth = 30\nheads = 4\n[card]", "network: Value error, "),
         ("[card]", '[network]\narchitecture = "mamba"\n[card]', "there is no architecture 'mamba': take one of"),
-        ("[card]", "[network]\nspeed = 9\n[card]", "not a shape of the architecture transformer"),
-        ("[card]", "[network]\nvocabulary_size = 9\n[card]", "vocabulary_size is set by vocabulary.size"),
+        (
+            "[card]",
+            "[network]\nspeed = 9\nwings = 2\n[card]",
+            "not a shape of the architecture transformer: it has no field speed, wings, only width, heads, ",
+        ),
+        ("[card]", "[network]\nvocabulary_size = 9\n[card]", "error, vocabulary_size is set by vocabulary.size"),
+        (
+            "[card]",
+            '[network]\nembeddings = "separate"\nsource_vocabulary_size = 9\n[card]',
+            "error, source_vocabulary_size is set by vocabulary.size: only an imported model",
+        ),
         ("[card]", "[network]\nmax_positions = 64\n[card]", "do not fit into network.max_positions 64"),
         ("[card]", '[optimiser]\nmethod = "sgd"\n[card]', "optimiser.method: Input should be 'adamw' or 'muon'"),
         ("[card]", "[optimiser]\naccumulation = 0\n[card]", "optimiser.accumulation: Input should be greater"),
@@ -109,6 +122,16 @@ def test_config_is_refused_when_it_is_not_utf8(tmp_path: Path) -> None:
 )
 def test_fault_is_named(tmp_path: Path, old: str, new: str, fault: str) -> None:
     assert fault in refusal(tmp_path, MINIMAL.replace(old, new))
+
+
+def test_largest_seed_is_taken(tmp_path: Path) -> None:
+    config, _ = load_train_config(config_file(tmp_path, MINIMAL.replace("[run]", f"[run]\nseed = {2**63 - 1}")))
+
+    assert config.run.seed == 2**63 - 1
+
+
+def test_sizes_of_the_vocabulary_are_not_offered_when_a_field_is_unknown(tmp_path: Path) -> None:
+    assert "vocabulary_size" not in refusal(tmp_path, MINIMAL.replace("[card]", "[network]\nspeed = 9\n[card]"))
 
 
 def test_all_faults_are_named_at_once(tmp_path: Path) -> None:

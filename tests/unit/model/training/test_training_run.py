@@ -231,7 +231,7 @@ def test_development_set_is_refused_before_the_first_step_when_it_is_too_long(
     (folder / "dev.tsv").write_text(f"{'garden ' * 90}\tjardin\n")
     monkeypatch.delattr(Trainer, "train")
 
-    with pytest.raises(ConfigurationError, match=r"text 1 has .* pieces, the model takes 58"):
+    with pytest.raises(ConfigurationError, match=r"dev\.tsv, line 1: the source has \d+ pieces, the model takes 58"):
         run(make_config(), folder)
 
 
