@@ -1,4 +1,4 @@
-"""Puts a freshly written folder in the place of another: as a whole or not at all. Knows nothing of what is in it."""
+"""Puts a freshly written folder or file in the place of another, as a whole or not at all. Knows not what is in it."""
 
 import os
 import shutil
@@ -21,10 +21,26 @@ def replacing(folder: Path, aside: Path) -> Iterator[Path]:
         yield fresh
         fresh.chmod(0o755)
         for path in fresh.iterdir():
-            _flush(path)
+            flush(path)
         _swap(fresh, folder, aside)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+@contextmanager
+def replacing_file(path: Path) -> Iterator[Path]:
+    """A file to write that takes the place of `path` at the end; on an error it goes without a trace.
+
+    Raises OSError when the disk refuses; what stood at `path` then stands there still.
+    """
+    fresh = path.with_name(f".{path.name}-fresh")
+    try:
+        yield fresh
+        # Some file systems say only now that they are full.
+        flush(fresh)
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def _swap(fresh: Path, folder: Path, aside: Path) -> None:
@@ -40,11 +56,11 @@ def _swap(fresh: Path, folder: Path, aside: Path) -> None:
         fresh.rename(folder)
     # The files are safe already; some file systems refuse this for a folder.
     with suppress(OSError):
-        _flush(folder.parent)
+        flush(folder.parent)
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Have the disk take what is in a file, or which files are in a folder."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -131,8 +131,9 @@ class Settler(Stage):
                 return _written_twice(receipt) if was_unknown else receipt
             except TransientError as error:
                 self.database_answers = False
-                was_unknown = was_unknown or isinstance(error, CommitUnknownError)
-                outcome = "unknown" if isinstance(error, CommitUnknownError) else "rolled_back"
+                is_unknown = isinstance(error, CommitUnknownError)
+                was_unknown = was_unknown or is_unknown
+                outcome = "unknown" if is_unknown else "rolled_back"
                 self._pipeline.metrics.settle_failures.labels(outcome).inc()
                 log.warning("settlement_to_be_repeated", outcome=outcome, error=str(error))
             self.pause(wait_seconds)

@@ -9,7 +9,6 @@ A chunk is there as a whole or not at all; whatever the manifest does not name w
 import gzip
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections import Counter
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ...errors import ConfigurationError
+from ..replacement import replacing_file
 
 MANIFEST = "manifest.json"
 # What would end a cell or a row of a TSV file.
@@ -153,15 +153,8 @@ def _write_all(file: BinaryIO, content: bytes) -> None:
 
 def _written(path: Path, write: Callable[[BinaryIO], None], counts: Mapping[str, int]) -> StoredFile:
     """Write a file as a whole or not at all."""
-    fresh = path.with_name(f".{path.name}.part")
-    try:
-        with fresh.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
+    with replacing_file(path) as fresh, fresh.open("wb") as file:
+        write(file)
     return StoredFile(path.stat().st_size, _sha256(path), dict(counts))
 
 

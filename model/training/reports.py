@@ -4,9 +4,8 @@ Knows numbers and files, nothing of networks.
 """
 
 import json
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import structlog
 from matplotlib.figure import Figure
 
 from ...errors import ConfigurationError
+from ..replacement import replacing_file
 from .development import WATCHING, DevQuality
 from .events import EventFile
 
@@ -107,7 +107,7 @@ class RunFiles:
 
     def _cut_back(self) -> None:
         self._points = [point for point in _read(self._folder / METRICS) if 0 < point["step"] <= self._step]
-        with _replaced(self._folder / METRICS) as fresh:
+        with replacing_file(self._folder / METRICS) as fresh:
             fresh.write_text("".join(json.dumps(point) + "\n" for point in self._points), encoding="utf-8")
 
     def _append(self, point: dict[str, Any]) -> None:
@@ -140,7 +140,7 @@ def draw_curve(points: list[dict[str, Any]], path: Path) -> None:
         scores.plot(*zip(*measured, strict=True), marker="o", label=name)
     if scores.lines:
         scores.legend(loc="lower right")
-    with _replaced(path) as fresh:
+    with replacing_file(path) as fresh:
         figure.savefig(fresh, format="png")
 
 
@@ -169,17 +169,3 @@ def _make(folder: Path) -> None:
         raise ConfigurationError(
             f"the run folder {folder} cannot be made: {error.strerror}; name another --run-folder"
         ) from error
-
-
-@contextmanager
-def _replaced(path: Path) -> Iterator[Path]:
-    """A file to write that takes the place of `path` when it is whole; on an error it goes without a trace."""
-    fresh = path.with_name(f".{path.name}-fresh")
-    try:
-        yield fresh
-        # Some file systems say only now that they are full.
-        with fresh.open("rb") as file:
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)

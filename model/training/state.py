@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from ...errors import ConfigurationError, DragomanError
+from ..replacement import flush, replacing_file
 
 STATE = "state.safetensors"
 FORMAT_VERSION = 1
@@ -56,20 +57,16 @@ def has_state(folder: Path) -> bool:
 
 def save_state(state: State, folder: Path) -> None:
     """Replace the state in `folder` as a whole or not at all; raises `StateError` when the disk refuses."""
-    fresh = folder / f".{STATE}-fresh"
     facts = json.dumps({"format_version": FORMAT_VERSION} | state.facts)
     tensors = {name: tensor.detach().contiguous() for name, tensor in state.tensors.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        safetensors.torch.save_file(tensors, fresh, {"facts": facts})
-        with fresh.open("rb") as file:
-            os.fsync(file.fileno())
-        # The library makes files that only their owner may read.
-        fresh.chmod(0o666 & ~_umask())
-        fresh.replace(folder / STATE)
-        _sync_folder(folder)
+        with replacing_file(folder / STATE) as fresh:
+            safetensors.torch.save_file(tensors, fresh, {"facts": facts})
+            # The library makes files that only their owner may read.
+            fresh.chmod(0o666 & ~_umask())
+        flush(folder)  # so that the rename itself survives a power cut
     except (OSError, safetensors.SafetensorError) as error:
-        fresh.unlink(missing_ok=True)
         raise StateError(
             f"the state of the run cannot be written to {folder}, the one before is untouched: {error}"
         ) from error
@@ -122,12 +119,3 @@ def _as_tensor(text: str) -> Tensor:
 def _umask() -> int:
     os.umask(mask := os.umask(0))
     return mask
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -124,8 +124,7 @@ class SubwordVocabulary(Vocabulary):
         """Pieces of each text, cut at random, by `seed` alone: the same in every process.
 
         Unigram draws a cut of each word with its probability to the power of `alpha` (Kudo 2018: 0.1 to 0.5; less is
-        wilder).
-        BPE leaves out a merge with probability `alpha` (Provilkov et al. 2020: 0.1; more is wilder). Raises
+        wilder). BPE leaves out a merge with probability `alpha` (Provilkov et al. 2020: 0.1; more is wilder). Raises
         `ConfigurationError` for an `alpha` that is not above 0 and at most 1.
         """
         if not 0 < alpha <= 1:
